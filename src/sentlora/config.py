@@ -1,0 +1,204 @@
+"""Settings that upstream has no field for, with their checks and their JSON form.
+
+Two small values: :class:`Settings`, what a user may tune before ``fit``, and
+:class:`SentimentConfig`, what has to be known to use an adapter afterwards.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sentlora.errors import AdapterFolderError, ConfigError
+from sentlora.labels import LabelMap
+
+SCHEMA_VERSION = 1
+TRUNCATIONS = ("head", "tail", "head-tail")
+SCHEDULERS = ("linear", "cosine", "constant")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a user may tune; the defaults are the library's.
+
+    Attributes:
+        r: Rank of the LoRA matrices.
+        alpha: LoRA scaling; the update is multiplied by ``alpha / r``.
+        dropout: Dropout on the input of the LoRA matrices.
+        targets: Roles or module names that get LoRA matrices.
+        train_head: Train the classification head in full, beside the LoRA matrices.
+        epochs: Passes over the training rows; 0 builds the model and trains nothing.
+        learning_rate: Peak learning rate of AdamW.
+        batch_size: Rows per optimizer step and device.
+        max_length: Tokens a text is truncated to, special tokens included.
+        truncation: Which part of a long text stays: ``head``, ``tail`` or ``head-tail``.
+        scheduler: Shape of the learning rate: ``linear``, ``cosine`` or ``constant``.
+        warmup: Share of the steps in which the learning rate rises from zero.
+        weight_decay: Weight decay of AdamW.
+        early_stopping: Epochs without a better validation score before training stops;
+            None trains all epochs. The best epoch is kept either way.
+        class_weights: ``"balanced"``, one weight per class, or None.
+        seed: Seed of the head, the dropout, the order of rows and the validation split.
+
+    Raises:
+        ConfigError: If a value cannot work; names the parameter, the value and what is allowed.
+    """
+
+    r: int = 8
+    alpha: float = 16
+    dropout: float = 0.05
+    targets: str | Sequence[str] = "attention"
+    train_head: bool = True
+    epochs: float = 3
+    learning_rate: float = 5e-4
+    batch_size: int = 32
+    max_length: int = 256
+    truncation: str = "head"
+    scheduler: str = "linear"
+    warmup: float = 0.06
+    weight_decay: float = 0.01
+    early_stopping: int | None = None
+    class_weights: str | Mapping[Any, float] | Sequence[float] | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check every value by itself."""
+        _require_int("r", self.r, 1)
+        _require_int("batch_size", self.batch_size, 1)
+        _require_int("max_length", self.max_length, 4)
+        _require_int("seed", self.seed, 0)
+        if self.early_stopping is not None:
+            _require_int("early_stopping", self.early_stopping, 1)
+        _require_range("alpha", self.alpha, 0, None, low_open=True)
+        _require_range("dropout", self.dropout, 0, 1, high_open=True)
+        _require_range("epochs", self.epochs, 0, None)
+        _require_range("learning_rate", self.learning_rate, 0, None, low_open=True)
+        _require_range("warmup", self.warmup, 0, 1, high_open=True)
+        _require_range("weight_decay", self.weight_decay, 0, None)
+        _require_choice("truncation", self.truncation, TRUNCATIONS)
+        _require_choice("scheduler", self.scheduler, SCHEDULERS)
+        if isinstance(self.class_weights, str):
+            _require_choice("class_weights", self.class_weights, ("balanced",))
+
+    @classmethod
+    def resolve(cls, *layers: Mapping[str, Any]) -> Settings:
+        """Lay settings over one another: a later layer wins, None means "not set here".
+
+        Args:
+            layers: Mappings from parameter to value, weakest first (a recipe, then the user).
+
+        Raises:
+            ConfigError: If a layer holds a name that is no setting.
+        """
+        known = {f.name for f in dataclasses.fields(cls)}
+        merged: dict[str, Any] = {}
+        for layer in layers:
+            unknown = sorted(set(layer) - known)
+            if unknown:
+                raise ConfigError(f"Unknown setting {unknown[0]!r}; the settings are: {', '.join(sorted(known))}.")
+            merged |= {name: value for name, value in layer.items() if value is not None}
+        return cls(**merged)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as plain JSON values."""
+        return {
+            name: list(value) if isinstance(value, (list, tuple)) else dict(value) if isinstance(value, Mapping) else value
+            for name, value in ((f.name, getattr(self, f.name)) for f in dataclasses.fields(self))
+        }
+
+
+@dataclass(frozen=True)
+class SentimentConfig:
+    """What ``sentlora.json`` holds: all that is needed to use an adapter.
+
+    Attributes:
+        base_model: The base model as the user named it: alias, Hub id or folder.
+        labels: The classes in the order of the logits.
+        max_length: Tokens a text is truncated to.
+        truncation: Which part of a long text stays.
+        objective: The name of the objective, ``classification`` for encoders.
+        base_revision: The revision of the base model on the Hub, if one was asked for.
+        temperature: Divides the logits before the softmax.
+        threshold: Probability from which the positive class of a binary task is
+            predicted; None predicts the more probable class.
+        trained_on: Where the training rows came from, in words.
+        settings: The settings of the training run, for the record.
+        versions: Versions of the libraries that wrote the folder.
+        files: SHA-256 by file name of the files that the model is made of.
+    """
+
+    base_model: str
+    labels: LabelMap
+    max_length: int
+    truncation: str = "head"
+    objective: str = "classification"
+    base_revision: str | None = None
+    temperature: float = 1.0
+    threshold: float | None = None
+    trained_on: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """Return the JSON text of ``sentlora.json``."""
+        data = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        data["labels"] = self.labels.to_dict()
+        return json.dumps({"schema_version": SCHEMA_VERSION, **data}, indent=2, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, *, where: str = "sentlora.json") -> SentimentConfig:
+        """Read the JSON text of ``sentlora.json``.
+
+        Args:
+            text: What :meth:`to_json` wrote.
+            where: The file's name, for the error.
+
+        Raises:
+            AdapterFolderError: If it is no JSON, of another schema version, or lacks a field.
+        """
+        try:
+            data = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise AdapterFolderError(f"{where} is not valid JSON: {error}. Save the adapter again.") from error
+        if not isinstance(data, dict):
+            raise AdapterFolderError(f"{where} should hold a JSON object; found {type(data).__name__}.")
+        version = data.pop("schema_version", None)
+        if version != SCHEMA_VERSION:
+            raise AdapterFolderError(
+                f"{where} has schema version {version!r}; this sentlora reads version {SCHEMA_VERSION}. "
+                "Update sentlora, or save the adapter again with this one."
+            )
+        names = {f.name for f in dataclasses.fields(cls)}
+        required = {"base_model", "labels", "max_length"}
+        if missing := sorted(required - set(data)):
+            raise AdapterFolderError(f"{where} lacks the field {missing[0]!r}. Save the adapter again.")
+        if unknown := sorted(set(data) - names):
+            raise AdapterFolderError(f"{where} has a field that this sentlora does not know: {unknown[0]!r}. Update sentlora.")
+        return cls(**{**data, "labels": LabelMap.from_dict(data["labels"])})
+
+
+def _require_int(name: str, value: Any, low: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < low:
+        raise ConfigError(f"{name} must be a whole number of at least {low}; found {value!r}.")
+
+
+def _require_range(
+    name: str, value: Any, low: float, high: float | None, *, low_open: bool = False, high_open: bool = False
+) -> None:
+    fits = isinstance(value, (int, float)) and not isinstance(value, bool) and value == value
+    fits = fits and (value > low if low_open else value >= low)
+    fits = fits and (high is None or (value < high if high_open else value <= high))
+    if not fits:
+        bounds = f"{'above' if low_open else 'at least'} {low}"
+        if high is not None:
+            bounds += f" and {'below' if high_open else 'at most'} {high}"
+        raise ConfigError(f"{name} must be a number {bounds}; found {value!r}.")
+
+
+def _require_choice(name: str, value: Any, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise ConfigError(f"{name} must be one of {', '.join(repr(c) for c in choices)}; found {value!r}.")

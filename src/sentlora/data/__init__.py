@@ -1,0 +1,1 @@
+"""Data: anything a user holds becomes checked splits of texts and labels."""

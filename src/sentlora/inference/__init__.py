@@ -1,0 +1,1 @@
+"""Inference: texts in, scores out."""

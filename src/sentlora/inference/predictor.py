@@ -1,0 +1,135 @@
+"""Texts to scores: length-sorted batches of a fixed number of tokens over merged weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+
+from sentlora.console import progress_bar
+from sentlora.model.objective import Features, Objective
+
+# On a CPU small activations stay in cache: on two AVX2 cores with a 384-wide model 1,024
+# tokens a batch was the fastest. On a GPU the figure only has to be large enough.
+TOKENS_PER_BATCH = {"cpu": 1024}
+_TOKENS_PER_BATCH_ACCELERATOR = 32_768
+_CHUNK = 16_384
+_BAR_FROM = 1000
+
+
+class Predictor:
+    """Scores texts with a model and its objective.
+
+    The adapter is merged into the base weights in place on first use, so prediction costs what
+    the plain base model costs; the LoRA matrices themselves are not touched by it.
+    """
+
+    def __init__(
+        self, model: Any, objective: Objective, *, tokens_per_batch: int | None = None, verbose: bool = True
+    ) -> None:
+        """Set up the predictor.
+
+        Args:
+            model: A PeftModel, or a plain transformers model.
+            objective: Encodes, pads and scores.
+            tokens_per_batch: Padded tokens of one batch; None chooses by device.
+            verbose: Show a progress bar from 1,000 texts on.
+        """
+        self.model = model
+        self.objective = objective
+        self.device = next(model.parameters()).device
+        default = TOKENS_PER_BATCH.get(self.device.type, _TOKENS_PER_BATCH_ACCELERATOR)
+        self.tokens_per_batch = default if tokens_per_batch is None else tokens_per_batch
+        self.verbose = verbose
+
+    def scores(self, texts: Iterable[str], *, total: int | None = None) -> np.ndarray:
+        """Score texts.
+
+        Args:
+            texts: The texts; an iterator is read in chunks.
+            total: How many there are, where ``texts`` cannot tell.
+
+        Returns:
+            Logits, float32, shape (n_texts, n_labels), in the order of the texts.
+        """
+        merge_in_place(self.model)
+        self.model.eval()
+        total = len(texts) if isinstance(texts, Sequence) else total
+        visible = self.verbose and (total is None or total >= _BAR_FROM)
+        parts = []
+        with progress_bar(total, "scoring texts", visible=visible) as bar, torch.inference_mode():
+            for chunk in _chunks(texts, _CHUNK):
+                parts.append(self._score_chunk(chunk, bar))
+        if parts:
+            return np.concatenate(parts)
+        return np.zeros((0, self.model.config.num_labels), dtype=np.float32)
+
+    def _score_chunk(self, texts: list[str], bar: Any) -> np.ndarray:
+        features = self.objective.encode(texts)
+        out: np.ndarray | None = None
+        for rows in token_batches([len(row["input_ids"]) for row in features], self.tokens_per_batch):
+            scores = self._score_batch([features[i] for i in rows])
+            if out is None:
+                out = np.empty((len(texts), scores.shape[1]), dtype=np.float32)
+            out[rows] = scores
+            bar.advance(len(rows))
+        assert out is not None  # noqa: S101 - a chunk is never empty
+        return out
+
+    def _score_batch(self, features: list[Features]) -> np.ndarray:
+        batch = {key: value.to(self.device) for key, value in self.objective.collate(features).items()}
+        scores: np.ndarray = self.objective.scores(self.model, batch).float().cpu().numpy()
+        return scores
+
+
+def token_batches(lengths: Sequence[int], tokens_per_batch: int) -> list[list[int]]:
+    """Cut rows into batches of similar lengths within a budget of padded tokens.
+
+    Longest first: if a batch does not fit into memory, that shows at once, and the estimate of
+    the time left errs on the safe side.
+
+    Args:
+        lengths: Tokens of each row.
+        tokens_per_batch: Longest row times rows, at most; a longer single row stands alone.
+
+    Returns:
+        Row indices of each batch; every row occurs once.
+
+    Example:
+        >>> token_batches([2, 9, 2, 3], tokens_per_batch=8)
+        [[1], [3, 0], [2]]
+    """
+    batches: list[list[int]] = []
+    batch: list[int] = []
+    widest = 0
+    for row in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        if batch and (len(batch) + 1) * widest > tokens_per_batch:
+            batches.append(batch)
+            batch = []
+        if not batch:
+            widest = lengths[row]
+        batch.append(row)
+    return [*batches, batch] if batch else batches
+
+
+def merge_in_place(model: Any) -> None:
+    """Add the LoRA update to the base weights, unless that was done before."""
+    for module in model.modules():
+        if hasattr(module, "merge") and hasattr(module, "merged") and not module.merged:
+            module.merge(safe_merge=True)
+
+
+def unmerge_in_place(model: Any) -> None:
+    """Take the LoRA update out of the base weights again."""
+    for module in model.modules():
+        if hasattr(module, "unmerge") and hasattr(module, "merged") and module.merged:
+            module.unmerge()
+
+
+def _chunks(texts: Iterable[str], size: int) -> Iterator[list[str]]:
+    iterator = iter(texts)
+    while chunk := list(islice(iterator, size)):
+        yield chunk

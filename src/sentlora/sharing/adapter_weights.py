@@ -1,0 +1,47 @@
+"""Read the adapter's weights into a base model, with every name and shape checked first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from peft import PeftConfig, PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from sentlora.errors import AdapterFolderError
+from sentlora.model.adapter import attach
+from sentlora.sharing.folder import ADAPTER_WEIGHTS
+
+
+def load_adapter(model: Any, folder: Path, *, train_head: bool = True) -> PeftModel:
+    """Attach the adapter of a folder to its base model.
+
+    Args:
+        model: The base model with a head of the right size.
+        folder: A verified adapter folder.
+        train_head: Whether the head was trained, for the parameter count.
+
+    Returns:
+        The PeftModel, in evaluation mode.
+
+    Raises:
+        AdapterFolderError: If the weights file is damaged, or does not fit the base model.
+    """
+    config = PeftConfig.from_pretrained(folder)
+    config.inference_mode = False  # keeps the flags by which trainable parameters are counted
+    try:
+        weights = load_file(folder / ADAPTER_WEIGHTS)
+    except SafetensorError as error:
+        raise AdapterFolderError(f"{folder / ADAPTER_WEIGHTS} is damaged: {error}. Copy the folder again.") from error
+    adapted = attach(model, config, train_head=train_head)
+    expected = {name: tuple(t.shape) for name, t in get_peft_model_state_dict(adapted).items()}
+    found = {name: tuple(t.shape) for name, t in weights.items()}
+    if expected != found:
+        name = sorted(set(expected.items()) ^ set(found.items()))[0][0]
+        raise AdapterFolderError(
+            f"{folder / ADAPTER_WEIGHTS} does not fit its base model: for {name!r} expected shape "
+            f"{expected.get(name, 'nothing')}, found {found.get(name, 'nothing')}. Is base_model the one it was trained on?"
+        )
+    set_peft_model_state_dict(adapted, weights)
+    return adapted.eval()

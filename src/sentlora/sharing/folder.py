@@ -1,0 +1,128 @@
+"""The adapter folder on disk: written whole or not at all, verified when read."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from sentlora.config import SentimentConfig
+from sentlora.errors import AdapterFolderError
+
+CONFIG_FILE = "sentlora.json"
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+MODEL_CARD = "README.md"
+METRICS_FILE = "metrics.json"
+LOG_FILE = "training_log.jsonl"
+
+REQUIRED = (CONFIG_FILE, ADAPTER_CONFIG, ADAPTER_WEIGHTS)
+# People may edit these afterwards; everything else decides what the model answers.
+_FREE = {CONFIG_FILE, MODEL_CARD, METRICS_FILE, LOG_FILE}
+
+
+def write_folder(path: str | Path, config: SentimentConfig, fill: Callable[[Path], None]) -> Path:
+    """Write an adapter folder beside its final place, then rename it there.
+
+    A reader sees the old folder or the new one, never half of one.
+
+    Args:
+        path: The final place; an adapter folder that is there is replaced.
+        config: What goes into ``sentlora.json``; the hashes of the files are added.
+        fill: Writes all other files into the folder it is given.
+
+    Returns:
+        The final place.
+
+    Raises:
+        AdapterFolderError: If something else than an adapter folder is in the way, or the
+            place cannot be written to.
+    """
+    final = Path(path).expanduser().absolute()
+    if final.exists() and not _replaceable(final):
+        raise AdapterFolderError(
+            f"{final} exists and is no adapter folder of sentlora; it was left untouched. Choose another folder."
+        )
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=final.parent))
+    except OSError as error:
+        raise AdapterFolderError(f"Cannot write to {final.parent}: {error.strerror}. Choose another folder.") from error
+    try:
+        fill(draft)
+        hashes = {p.name: file_hash(p) for p in sorted(draft.iterdir()) if p.is_file() and p.name not in _FREE}
+        text = dataclasses.replace(config, files=hashes).to_json()
+        (draft / CONFIG_FILE).write_text(text, encoding="utf-8")
+        draft.chmod(0o755)  # mkdtemp makes it private
+        _swap(draft, final)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+    return final
+
+
+def read_folder(path: str | Path, *, verify: bool = True) -> SentimentConfig:
+    """Read ``sentlora.json`` and check that the folder is the one that was saved.
+
+    Args:
+        path: The adapter folder.
+        verify: Compare the files with the hashes in ``sentlora.json``.
+
+    Raises:
+        AdapterFolderError: If the folder or a file is missing, or a file has changed.
+    """
+    folder = Path(path).expanduser()
+    if not folder.is_dir():
+        raise AdapterFolderError(f"Expected an adapter folder at {folder}; there is none. Train one and save it there.")
+    for name in REQUIRED:
+        if not (folder / name).is_file():
+            found = ", ".join(sorted(p.name for p in folder.iterdir())) or "nothing"
+            raise AdapterFolderError(f"{folder} lacks the file {name}; it holds: {found}. Copy the whole folder again.")
+    config = SentimentConfig.from_json((folder / CONFIG_FILE).read_text(encoding="utf-8"), where=str(folder / CONFIG_FILE))
+    if verify:
+        _verify(folder, config)
+    return config
+
+
+def file_hash(path: Path) -> str:
+    """Return the SHA-256 of a file as hexadecimal text."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _verify(folder: Path, config: SentimentConfig) -> None:
+    for name, expected in config.files.items():
+        if Path(name).name != name:
+            raise AdapterFolderError(f"{folder / CONFIG_FILE} names the file {name!r}, which is outside the folder.")
+        if not (folder / name).is_file():
+            raise AdapterFolderError(f"{folder} lacks the file {name}. Copy the whole folder again.")
+        if file_hash(folder / name) != expected:
+            raise AdapterFolderError(
+                f"{folder / name} is not the file that was saved (its SHA-256 differs). Copy the folder again, "
+                "or pass verify=False if you changed it on purpose."
+            )
+
+
+def _replaceable(path: Path) -> bool:
+    return path.is_dir() and ((path / CONFIG_FILE).is_file() or not any(path.iterdir()))
+
+
+def _swap(draft: Path, final: Path) -> None:
+    if not final.exists():
+        draft.rename(final)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{final.name}.old-", dir=final.parent))
+    os.replace(final, old)  # onto the empty folder just made
+    try:
+        os.replace(draft, final)
+    except OSError:
+        os.replace(old, final)
+        raise
+    shutil.rmtree(old, ignore_errors=True)

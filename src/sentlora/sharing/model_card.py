@@ -1,0 +1,85 @@
+"""The README.md of an adapter folder: what it is and how to load it, with and without sentlora."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sentlora.config import SentimentConfig
+
+_CARD = """---
+base_model: {hub_base}
+library_name: peft
+pipeline_tag: text-classification
+tags:
+- lora
+- sentiment
+- sentlora
+---
+
+# A LoRA adapter for sentiment
+
+Base model: `{base}`. Classes, in the order of the logits: {labels}.
+{trained_on}
+## Use it
+
+With sentlora:
+
+```python
+from sentlora import SentimentLoRA
+
+clf = SentimentLoRA.load("path/to/this/folder")
+clf.predict(["I loved it"])
+```
+
+With plain peft (which keeps no label names, hence `num_labels`):
+
+```python
+from peft import AutoPeftModelForSequenceClassification
+from transformers import AutoTokenizer
+
+model = AutoPeftModelForSequenceClassification.from_pretrained("path/to/this/folder", num_labels={num_labels})
+tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")
+inputs = tokenizer(["I loved it"], truncation=True, max_length={max_length}, return_tensors="pt")
+logits = model.eval()(**inputs).logits
+```
+{metrics}
+## Training settings
+
+{settings}
+"""
+
+
+def model_card(config: SentimentConfig, hub_base: str, metrics: Mapping[str, Any] | None) -> str:
+    """Write the model card from facts only.
+
+    Args:
+        config: What ``sentlora.json`` holds.
+        hub_base: The base model's id on the Hub, for the metadata.
+        metrics: The contents of ``metrics.json``, or None if nothing was evaluated.
+    """
+    return _CARD.format(
+        hub_base=hub_base,
+        base=config.base_model,
+        labels=", ".join(f"{i} `{name}`" for i, name in enumerate(config.labels.names)),
+        trained_on=f"Trained on: {config.trained_on}.\n" if config.trained_on else "",
+        num_labels=len(config.labels),
+        max_length=config.max_length,
+        metrics=_metrics_section(metrics or {}),
+        settings=_table(("setting", "value"), [(f"`{name}`", f"`{value}`") for name, value in config.settings.items()]),
+    )
+
+
+def _metrics_section(metrics: Mapping[str, Any]) -> str:
+    rows = [
+        (split, name, f"{value:.4f}")
+        for split, figures in metrics.items()
+        for name, value in figures.items()
+        if isinstance(value, float)
+    ]
+    return "\n## Measured\n\n" + _table(("on", "metric", "value"), rows) + "\n" if rows else ""
+
+
+def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [header, tuple("---" for _ in header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

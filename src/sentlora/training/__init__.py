@@ -1,0 +1,1 @@
+"""Training: arguments with reasons, and the one place a Trainer is built."""

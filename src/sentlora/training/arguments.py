@@ -1,0 +1,94 @@
+"""Our defaults over TrainingArguments; each one that differs from upstream has its reason here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainingArguments
+
+from sentlora.config import Settings
+from sentlora.console import is_watched
+from sentlora.errors import ConfigError
+from sentlora.model.backbone import best_device
+
+# Field, our value, why. Fields that come from Settings are set in `training_arguments`.
+DIFFERENCES: tuple[tuple[str, Any, str], ...] = (
+    ("eval_strategy", "epoch", "every epoch's row shows the validation metrics"),
+    ("save_strategy", "epoch", "the best epoch can only be taken if each was kept"),
+    ("logging_strategy", "epoch", "the training loss of a row is the mean over that epoch"),
+    ("load_best_model_at_end", True, "the last epoch is often not the best"),
+    ("metric_for_best_model", "f1_macro", "accuracy alone rewards ignoring a rare class"),
+    ("greater_is_better", True, "F1 is a score, not a loss"),
+    ("save_total_limit", 2, "the best and the newest checkpoint are all that resuming needs"),
+    ("train_sampling_strategy", "group_by_length", "batches of similar lengths need little padding"),
+    ("remove_unused_columns", False, "our rows hold nothing else, and peft hides the signature"),
+    ("label_names", ["labels"], "with a PeftModel upstream cannot find them, and drops eval_loss"),
+    ("dataloader_pin_memory", False, "set again where there is an accelerator; on a CPU it only warns"),
+    ("report_to", "none", "nothing is sent anywhere unless the user asks"),
+)
+
+
+def training_arguments(settings: Settings, output_dir: str | Path, *, verbose: bool = True) -> TrainingArguments:
+    """Build TrainingArguments from our settings.
+
+    Args:
+        settings: The resolved settings.
+        output_dir: Where checkpoints go.
+        verbose: Show the progress bar.
+    """
+    values = {name: value for name, value, _ in DIFFERENCES}
+    values["dataloader_pin_memory"] = best_device().type != "cpu"
+    return TrainingArguments(
+        output_dir=str(output_dir),
+        num_train_epochs=settings.epochs,
+        learning_rate=settings.learning_rate,
+        per_device_train_batch_size=settings.batch_size,
+        per_device_eval_batch_size=settings.batch_size,
+        lr_scheduler_type=settings.scheduler,
+        warmup_steps=settings.warmup,  # below 1 it is a share of all steps
+        weight_decay=settings.weight_decay,
+        seed=settings.seed,
+        disable_tqdm=not (verbose and is_watched()),
+        **values,
+    )
+
+
+def check_arguments(args: TrainingArguments, *, resume: bool = False) -> None:
+    """Refuse arguments that upstream would only fail on late, or train wrongly with.
+
+    Args:
+        args: Ours, or the user's own.
+        resume: Whether training is to go on from a checkpoint.
+
+    Raises:
+        ConfigError: For fp16 on a CPU, a best model without matching strategies, a batch
+            size below 1, or a resume without a checkpoint.
+    """
+    if args.fp16 and args.device.type == "cpu":
+        raise ConfigError(
+            "fp16=True needs a GPU; this run is on the CPU, where half precision is emulated and loses accuracy. "
+            "Leave fp16 off."
+        )
+    if args.per_device_train_batch_size < 1:
+        raise ConfigError(f"batch_size must be a whole number of at least 1; found {args.per_device_train_batch_size}.")
+    if args.load_best_model_at_end and args.metric_for_best_model not in _KNOWN_METRICS:
+        raise ConfigError(
+            f"metric_for_best_model={args.metric_for_best_model!r} is not computed; choose one of "
+            f"{', '.join(sorted(_KNOWN_METRICS))}."
+        )
+    if resume and not has_checkpoint(args.output_dir):
+        raise ConfigError(
+            f"resume=True found no checkpoint in {args.output_dir!r}. Pass the output_dir of the run to continue, "
+            "or leave resume off to start anew."
+        )
+
+
+def has_checkpoint(output_dir: str | Path | None) -> bool:
+    """Tell whether a folder holds a checkpoint that Trainer can go on from."""
+    folder = Path(output_dir or "")
+    return folder.is_dir() and any(path.is_dir() for path in folder.glob("checkpoint-*"))
+
+
+_METRICS = ("loss", "accuracy", "precision", "recall", "f1", "f1_macro", "tpr", "fpr", "roc_auc")
+_KNOWN_METRICS = {prefix + name for name in _METRICS for prefix in ("", "eval_")}

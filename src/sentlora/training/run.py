@@ -1,0 +1,90 @@
+"""One training run: rows in, a trained adapter and its epoch table out."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from transformers import EvalPrediction, TrainingArguments
+
+from sentlora.config import Settings
+from sentlora.labels import LabelMap
+from sentlora.model.objective import Objective
+from sentlora.training.arguments import check_arguments, training_arguments
+from sentlora.training.trainer import EncodedRows, TrainingData, build_trainer, class_weight_tensor
+
+ComputeMetrics = Callable[[EvalPrediction], dict[str, float]]
+
+
+def encode_rows(objective: Objective, texts: Sequence[str], ids: Sequence[int]) -> EncodedRows:
+    """Encode texts with their label ids."""
+    return EncodedRows(objective.encode(texts), ids)
+
+
+def train(
+    model: Any,
+    objective: Objective,
+    data: TrainingData,
+    settings: Settings,
+    labels: LabelMap,
+    *,
+    compute_metrics: ComputeMetrics,
+    args: TrainingArguments | None = None,
+    output_dir: str | Path | None = None,
+    resume: bool = False,
+    verbose: bool = True,
+) -> list[dict[str, float]]:
+    """Train an adapter in place and leave the best epoch's weights in ``model``.
+
+    Args:
+        model: The PeftModel.
+        objective: Pads the batches.
+        data: Encoded training and validation rows.
+        settings: Epochs, learning rate, class weights and the like.
+        labels: The classes, for class weights by name.
+        compute_metrics: Figures of one evaluation.
+        args: The user's own TrainingArguments; ours are built from ``settings`` otherwise.
+        output_dir: Where checkpoints stay; None keeps them in a temporary folder that is
+            removed after the run.
+        resume: Go on from the newest checkpoint in ``output_dir``.
+        verbose: Show the bar and the epoch table.
+
+    Returns:
+        One row per epoch.
+
+    Raises:
+        ConfigError: If the arguments cannot work.
+        NonFiniteLossError: If the loss becomes NaN or infinite.
+    """
+    with _checkpoint_folder(output_dir) as folder:
+        arguments = args if args is not None else training_arguments(settings, folder, verbose=verbose)
+        check_arguments(arguments, resume=resume)
+        if arguments.num_train_epochs == 0 and arguments.max_steps <= 0:
+            return []
+        weights = None
+        if settings.class_weights is not None:
+            weights = class_weight_tensor(settings.class_weights, labels, [row["labels"] for row in data.train.rows])
+        trainer, table = build_trainer(
+            model,
+            objective,
+            data,
+            arguments,
+            compute_metrics=compute_metrics,
+            class_weights=weights,
+            early_stopping=settings.early_stopping,
+            verbose=verbose,
+        )
+        trainer.train(resume_from_checkpoint=resume or None)
+        return table.rows
+
+
+@contextmanager
+def _checkpoint_folder(output_dir: str | Path | None) -> Iterator[Path]:
+    if output_dir is not None:
+        yield Path(output_dir)
+        return
+    with tempfile.TemporaryDirectory(prefix="sentlora-") as folder:
+        yield Path(folder)

@@ -1,0 +1,374 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sentlora.data.checks import read_texts
+from sentlora.data.columns import SentimentData, read_data
+from sentlora.data.text import replace_lone_surrogates
+from sentlora.errors import DataError, LabelError
+from sentlora.labels import LabelMap
+
+TEXTS = ["I loved it", "A waste of time", "Great", "NA"]
+NAMES = ["positive", "negative", "positive", "negative"]
+FRAME = pd.DataFrame({"text": TEXTS, "label": NAMES})
+
+
+def rows(data: SentimentData, split: str = "train") -> list[tuple[str, str]]:
+    part = data.splits[split]
+    assert part.features == Features({"text": Value("string"), "label": Value("int64")})
+    return [(row["text"], data.labels.names[row["label"]]) for row in part]
+
+
+EXPECTED = list(zip(TEXTS, NAMES, strict=True))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        FRAME,
+        FRAME.set_axis([7, 7, 9, 9], axis=0),
+        FRAME.astype("category"),
+        FRAME.astype(object),
+        Dataset.from_pandas(FRAME),
+        DatasetDict(train=Dataset.from_pandas(FRAME)),
+        {"train": FRAME},
+        {"training": Dataset.from_pandas(FRAME)},
+        {"text": TEXTS, "label": NAMES},
+        FRAME.to_dict("records"),
+        FRAME.rename(columns={"text": "Review ", "label": "Sentiment"}),
+        FRAME.rename(columns={"text": "utterance"}).assign(id=["1", "2", "3", "4"], n=[1, 2, 3, 4]),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_all_that_holds_a_table_gives_the_same_rows(data: Any) -> None:
+    read = read_data(data)
+    assert rows(read) == EXPECTED
+    assert read.labels.names == ("negative", "positive")
+
+
+@pytest.mark.parametrize(
+    "texts", [list, tuple, np.array, pd.Series, iter, lambda x: np.array(x, dtype=object)[:, None]]
+)
+@pytest.mark.parametrize("labels", [list, np.array, lambda y: pd.Series(y, index=[9, 9, 1, 0]), pd.Categorical])
+def test_texts_and_labels_are_paired_by_position(texts: Callable[..., Any], labels: Callable[..., Any]) -> None:
+    assert rows(read_data(texts(TEXTS), labels(NAMES))) == EXPECTED
+
+
+def test_a_frame_of_texts_with_labels_beside_it() -> None:
+    assert rows(read_data(FRAME[["text"]], NAMES)) == EXPECTED
+    assert rows(read_data(FRAME, NAMES, text_column="text")) == EXPECTED
+
+
+def write(folder: Path, suffix: str, frame: pd.DataFrame = FRAME) -> Path:
+    path = folder / f"reviews{suffix}"
+    if suffix == ".csv":
+        frame.to_csv(path, index=False, encoding="utf-8-sig")
+    elif suffix == ".tsv":
+        frame.to_csv(path, index=False, sep="\t")
+    elif suffix == ".parquet":
+        frame.to_parquet(path)
+    else:
+        frame.to_json(path, orient="records", lines=suffix == ".jsonl")
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".json", ".parquet"])
+@pytest.mark.parametrize("kind", [str, Path])
+def test_files_of_every_kind_give_the_same_rows(tmp_path: Path, suffix: str, kind: type) -> None:
+    read = read_data(kind(write(tmp_path, suffix)))
+    assert rows(read) == EXPECTED
+    assert read.source == f"reviews{suffix}"
+
+
+def test_splits_may_be_paths(tmp_path: Path) -> None:
+    read = read_data({"train": write(tmp_path, ".csv"), "dev": str(write(tmp_path, ".jsonl"))})
+    assert rows(read) == rows(read, "validation") == EXPECTED
+
+
+def test_a_folder_that_datasets_saved(tmp_path: Path) -> None:
+    Dataset.from_pandas(FRAME).save_to_disk(str(tmp_path / "saved"))
+    assert rows(read_data(tmp_path / "saved")) == EXPECTED
+    with pytest.raises(DataError, match="is a folder; expected a file that ends in .csv, .tsv"):
+        read_data(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("cells", "values"),
+    [
+        (["1", "0", "1"], (0, 1)),
+        (["1.0", "0.0", "1.0"], (0, 1)),
+        (["True", "false", "True"], (False, True)),
+        (["yes", "no ", "yes"], ("no", "yes")),
+        (["1", "01", "1"], ("01", "1")),
+    ],
+)
+def test_labels_in_csv_get_their_type(tmp_path: Path, cells: list[str], values: tuple[Any, ...]) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("text,label\n" + "".join(f"text {i},{cell}\n" for i, cell in enumerate(cells)))
+    found = read_data(path).labels.values
+    assert found == values
+    assert [type(value) for value in found] == [type(value) for value in values]
+
+
+def test_words_that_pandas_takes_for_missing_stay_texts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("text,label\nNA,1\nnull,0\nNone,1\n,0\n")
+    assert read_data(path).splits["train"]["text"][:] == ["NA", "null", "None", ""]
+    assert capsys.readouterr().err == "Note: 1 of 4 texts is empty; kept as is.\n"
+    read_data(path, verbose=False)
+    assert capsys.readouterr().err == ""
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.text(), st.booleans()), min_size=1).filter(lambda found: len({y for _, y in found}) == 2))
+def test_any_text_survives_the_reading(found: list[tuple[str, bool]]) -> None:
+    read = read_data([text for text, _ in found], [label for _, label in found], verbose=False)
+    assert read.splits["train"]["text"][:] == [replace_lone_surrogates(text) for text, _ in found]
+    assert read.labels.classes[read.splits["train"]["label"]].tolist() == [label for _, label in found]
+
+
+def test_lone_surrogates_in_json_are_repaired(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "bad \\ud83d", "label": 0}\n{"text": "\\ud83d\\ude00", "label": 1}\n')
+    assert read_data(path).splits["train"]["text"][:] == ["bad \ufffd", "\U0001f600"]
+
+
+def test_class_names_of_a_dataset_become_the_labels() -> None:
+    features = Features({"sentence": Value("string"), "label": ClassLabel(names=["pos", "neg", "mixed"])})
+    dataset = Dataset.from_dict({"sentence": ["a", "b"], "label": [0, 1]}, features=features)
+    read = read_data(dataset)
+    assert read.labels.names == ("pos", "neg", "mixed")
+    assert rows(read) == [("a", "pos"), ("b", "neg")]
+    # Another order of the same names must not swap the classes.
+    assert read_data(dataset, labels=["neg", "pos", "mixed"]).splits["train"]["label"][:] == [1, 0]
+
+
+def test_other_class_names_are_taken_by_their_ids_with_a_notice(capsys: pytest.CaptureFixture[str]) -> None:
+    features = Features({"text": Value("string"), "label": ClassLabel(names=["neg", "pos"])})
+    dataset = Dataset.from_dict({"text": ["a", "b"], "label": [0, 1]}, features=features)
+    assert rows(read_data(dataset, labels=["negative", "positive"])) == [("a", "negative"), ("b", "positive")]
+    assert "the labels of 'train' (0 = neg, 1 = pos) are taken by their ids as 0 = negative" in capsys.readouterr().err
+
+
+def test_a_split_with_hidden_labels_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    hidden = pd.DataFrame({"text": ["x", "y"], "label": [-1, -1]})
+    known = pd.DataFrame({"text": ["x", "y"], "label": [0, 1]})
+    assert list(read_data({"train": known, "test": hidden}).splits) == ["train"]
+    assert "every label in 'test' is -1 (hidden); the split is left out" in capsys.readouterr().err
+    with pytest.raises(LabelError, match="Every label in 'train' is -1, which marks a hidden label"):
+        read_data(hidden)
+    with pytest.raises(LabelError, match="row 1 is -1, which marks a hidden label"):
+        read_data(known.assign(label=[0, -1]))
+    signed = known.assign(label=[-1, 1])
+    assert rows(read_data(signed, labels={-1: "negative", 1: "positive"})) == [("x", "negative"), ("y", "positive")]
+
+
+def test_a_single_table_goes_under_the_default_split() -> None:
+    read = read_data(FRAME, default_split="test")
+    assert list(read.splits) == ["test"]
+    assert len(read.split("test")) == 4
+    assert read.eval_split == "test"
+    with pytest.raises(DataError, match=r"There is no split 'train' in a DataFrame; found the splits \['test'\]"):
+        read.split("train")
+
+
+def test_one_class_is_enough_where_the_labels_are_given() -> None:
+    assert rows(read_data(["a"], ["positive"], labels=["negative", "positive"])) == [("a", "positive")]
+    assert rows(read_data(["a"], [1], labels=LabelMap(("negative", "positive")))) == [("a", "positive")]
+
+
+def frame(**columns: list[Any]) -> pd.DataFrame:
+    return pd.DataFrame(columns)
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "words"),
+    [
+        (FRAME.iloc[:0], {}, "There are no rows in 'train'; expected texts with labels"),
+        (
+            FRAME.iloc[:1],
+            {},
+            "A classifier needs at least two labels; found 1: ['positive']. Add rows of another class",
+        ),
+        (
+            frame(id=[1, 2], label=[0, 1]),
+            {},
+            "Expected a text column, called for instance text, sentence, review, content; "
+            "found the columns ['id', 'label']. Name it with text_column=",
+        ),
+        (frame(a=["x"], b=["y"], label=[0]), {}, "found the columns ['a', 'b', 'label']. Name it with text_column="),
+        (frame(text=["x"], stars=[0]), {}, "Expected a label column, called for instance label, labels, sentiment"),
+        (FRAME, {"text_column": "txt"}, "There is no column 'txt'; found the columns ['text', 'label']"),
+        (FRAME, {"label_column": "text", "text_column": "text"}, "was named for both the texts and the labels"),
+        (pd.concat([FRAME, FRAME], axis=1), {}, "Two columns are called 'label'; rename one of them"),
+        (
+            frame(text=["a", None, 3, float("nan")], label=[0, 1, 0, 1]),
+            {},
+            "Expected a string in every row of column 'text' of 'train'; 3 of 4 rows hold something else: "
+            "rows 1, 2, 3 (rows count from 0). Row 1 holds None (NoneType). Drop such rows",
+        ),
+        (frame(text=["a", float("nan")], label=[0, 1]), {}, "1 of 2 rows hold something else: row 1 (rows"),
+        (frame(text=[1] * 9, label=[0] * 9), {}, "rows 0, 1, 2, 3, 4, ... (rows count from 0). Row 0 holds 1 (int)"),
+        (frame(text=["a", "b"], label=["x", None]), {}, "In column 'label' of 'train': The label in row 1 is missing"),
+        (
+            frame(text=["a", "b"], label=[[1], [0, 1]]),
+            {},
+            "Expected labels that are strings, ints or bools; found [1] (list)",
+        ),
+        (frame(text=["a", "b"], label=[[1], [0, 1]]), {"labels": ["n", "p"]}, "The label [1] in column 'label', row 0"),
+        (
+            {"train": FRAME, "test": frame(text=["a"], label=["neutral"])},
+            {},
+            "In the split 'test': The label 'neutral' in column 'label', row 0, is not one of: 0 = negative, 1 = positive",
+        ),
+        ({"train": FRAME, "test": frame(text=["a"])}, {}, "In the split 'test': Expected a label column"),
+        ({"val": FRAME, "dev": FRAME}, {}, "Two splits mean the same; found the splits ['val', 'dev']"),
+        ({"text": ["a"], "label": [0, 1]}, {}, "Expected columns of equal length; found {'text': 1, 'label': 2}"),
+        ({}, {}, "Expected a text column"),
+        (["a", "b"], {}, "Expected texts with labels; found list. Pass a DataFrame"),
+        (7, {}, "Expected texts with labels; found int"),
+    ],
+)
+def test_bad_data_are_named(data: Any, options: dict[str, Any], words: str) -> None:
+    with pytest.raises(DataError) as error:
+        read_data(data, **options)
+    assert words in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "words"),
+    [
+        (["a", "b"], [1], "Expected one label per text; found 2 texts and 1 labels"),
+        ([], [], "There are no rows in 'train'"),
+        ("a text", [1], "Expected texts and labels as two lists; found the single string 'a text'"),
+        (["a"], 1, "Expected labels as a list, Series, array or iterator; found 1 (int)"),
+        (np.array([["a", "b"]]), [1], "Expected texts in one dimension; found an array of shape (1, 2)"),
+        (FRAME, NAMES, "Expected one column of texts; found a DataFrame with the columns ['text', 'label']"),
+    ],
+)
+def test_bad_x_and_y_are_named(x: Any, y: Any, words: str) -> None:
+    with pytest.raises(DataError) as error:
+        read_data(x, y)
+    assert words in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.csv", b"PAR1\x00\x00", "The file 'a.csv' ends in .csv, but its content is not that; found Parquet."),
+        ("a.csv", b"PK\x03\x04rest", "found a zip archive or an Excel workbook"),
+        ("a.csv", b'{"text": "a", "label": 1}\n', "ends in .csv, but its content is not that; found JSON"),
+        ("a.tsv", b"\xff\xfea\x00", "found UTF-16 text"),
+        ("a.csv", b"text,label\na\x00,1\n", "found binary data"),
+        (
+            "a.parquet",
+            b"text,label\na,1\n",
+            "ends in .parquet, but its content is not that; found text that starts with",
+        ),
+        ("a.parquet", b"PAR1 and then nothing", "The Parquet file 'a.parquet' is damaged or cut off"),
+        (
+            "a.jsonl",
+            b"text,label\na,1\n",
+            "ends in .jsonl, but its content is not that; found text that starts with 'text",
+        ),
+        ("a.jsonl", b'{"text": "a"}\n{oops\n', "Line 2 of 'a.jsonl' is not valid JSON"),
+        (
+            "a.jsonl",
+            b'[{"text": "a"}]',
+            "Expected one JSON object per line in 'a.jsonl'; found '[{\"text\": \"a\"}]' in line 1",
+        ),
+        ("a.json", b"[1, 2]", "Expected a list of objects in 'a.json'; found JSON of another shape"),
+        ("a.csv", b"text;label\na;1\n", "which is separated by commas; found a first line separated by semicolons"),
+        ("a.tsv", b"text,label\na,1\n", "which is separated by tabs; found a first line separated by commas"),
+        ("a.csv", b"text,label\nwell, no,1\n", "cannot be read as .csv"),
+        ("a.csv", b"text,label\na,1\nb,c,1\n", "line 3, saw 3. Put texts that hold the separator"),
+        ("a.csv", b"text,label\na,1\nb\n", "The label in row 1 is missing"),
+        ("a.csv", b"text,label\na,1\nb,\n", "The label in row 1 is missing"),
+        ("a.csv", b"text,label\n", "There are no rows in 'train'"),
+        ("a.csv", b" \n", "The file 'a.csv' is empty"),
+        (
+            "a.csv",
+            b"text,label\ncaf\xe9,1\n",
+            "is not UTF-8: byte 0xe9 at position 14, in line 2, cannot be decoded. Save it",
+        ),
+        ("a.txt", b"text\n", "Expected a file that ends in .csv, .tsv, .jsonl, .json, .parquet; found 'a.txt' (.txt)"),
+    ],
+)
+def test_bad_files_are_named(tmp_path: Path, name: str, content: bytes, words: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(DataError) as error:
+        read_data(path)
+    assert words in str(error.value)
+
+
+def test_a_file_that_is_not_there() -> None:
+    for path in ("nowhere.csv", Path("nowhere.csv"), Path("nowhere")):
+        with pytest.raises(DataError, match=r"There is no file 'nowhere(\.csv)?'. Check the name"):
+            read_data(path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [{"text": "a", "label": 0}, {"text": "b", "label": 1}],
+        {"data": [{"text": "a", "label": 0}, {"text": "b", "label": 1}]},
+        {"text": ["a", "b"], "label": [0, 1]},
+        {"text": {"0": "a", "1": "b"}, "label": {"0": 0, "1": 1}},
+    ],
+)
+def test_shapes_of_json(tmp_path: Path, content: Any) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(content))
+    assert rows(read_data(path)) == [("a", "0"), ("b", "1")]
+
+
+def test_json_lines_in_a_json_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text('{"text": "a", "label": 0}\n\n{"text": "b", "label": 1}')
+    assert rows(read_data(path)) == [("a", "0"), ("b", "1")]
+
+
+def texts_one_by_one() -> Iterator[str]:
+    yield from TEXTS
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        TEXTS,
+        tuple(TEXTS),
+        np.array(TEXTS),
+        FRAME["text"],
+        FRAME[["text"]],
+        Dataset.from_pandas(FRAME)["text"],
+        texts_one_by_one(),
+    ],
+)
+def test_texts_to_predict(texts: Any) -> None:
+    found = read_texts(texts)
+    assert found == TEXTS
+    assert {type(text) for text in found} == {str}
+
+
+def test_texts_to_predict_that_are_empty(capsys: pytest.CaptureFixture[str]) -> None:
+    assert read_texts("") == [""]
+    assert read_texts([]) == []
+    assert read_texts(["a", "", " "]) == ["a", "", " "]
+    assert capsys.readouterr().err.splitlines()[1:] == ["Note: 2 of 3 texts are empty; kept as is."]
+
+
+@pytest.mark.parametrize("texts", [None, 3, b"bytes", {"a": 1}, {"a"}])
+def test_what_is_no_row_of_texts(texts: Any) -> None:
+    with pytest.raises(DataError, match="Expected texts as a list, Series, array or iterator; found "):
+        read_texts(texts)
