@@ -30,6 +30,7 @@ ROOMS = (
     ("evaluation",),
     ("sharing",),
     ("sentiment_lora",),
+    ("demo", "workflow"),
     ("cli", "app"),
     ("",),  # the package itself, which only names what the others hold
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,8 @@ from sentlora.labels import LabelMap
 
 SCHEMA_VERSION = 1
 TRUNCATIONS = ("head", "tail", "head-tail")
+_FEWEST_STEPS = 300
+_FEWEST_EPOCHS, _MOST_EPOCHS = 3, 20
 SCHEDULERS = ("linear", "cosine", "constant")
 
 
@@ -30,7 +33,8 @@ class Settings:
         dropout: Dropout on the input of the LoRA matrices.
         targets: Roles or module names that get LoRA matrices.
         train_head: Train the classification head in full, beside the LoRA matrices.
-        epochs: Passes over the training rows; 0 builds the model and trains nothing.
+        epochs: Passes over the training rows; 0 builds the model and trains nothing. None chooses
+            by the number of rows, see :meth:`with_epochs_for`.
         learning_rate: Peak learning rate of AdamW.
         batch_size: Rows per optimizer step and device.
         max_length: Tokens a text is truncated to, special tokens included.
@@ -52,7 +56,7 @@ class Settings:
     dropout: float = 0.05
     targets: str | Sequence[str] = "attention"
     train_head: bool = True
-    epochs: float = 3
+    epochs: float | None = None
     learning_rate: float = 5e-4
     batch_size: int = 32
     max_length: int = 256
@@ -74,7 +78,8 @@ class Settings:
             _require_int("early_stopping", self.early_stopping, 1)
         _require_range("alpha", self.alpha, 0, None, low_open=True)
         _require_range("dropout", self.dropout, 0, 1, high_open=True)
-        _require_range("epochs", self.epochs, 0, None)
+        if self.epochs is not None:
+            _require_range("epochs", self.epochs, 0, None)
         _require_range("learning_rate", self.learning_rate, 0, None, low_open=True)
         _require_range("warmup", self.warmup, 0, 1, high_open=True)
         _require_range("weight_decay", self.weight_decay, 0, None)
@@ -102,12 +107,32 @@ class Settings:
             merged |= {name: value for name, value in layer.items() if value is not None}
         return cls(**merged)
 
+    def with_epochs_for(self, rows: int) -> Settings:
+        """Settle the number of epochs where it was left open.
+
+        Three epochs suit thousands of rows. A few hundred rows make so few steps in three epochs that
+        the adapter has not left its start, so they get as many epochs as make 300 steps, at most 20;
+        the best epoch is kept, so the later ones cost time but no accuracy.
+
+        Args:
+            rows: Training rows.
+
+        Example:
+            >>> Settings(batch_size=32).with_epochs_for(20_000).epochs
+            3
+            >>> Settings(batch_size=32).with_epochs_for(640).epochs
+            15
+        """
+        if self.epochs is not None:
+            return self
+        steps = math.ceil(rows / self.batch_size)
+        return dataclasses.replace(
+            self, epochs=min(_MOST_EPOCHS, max(_FEWEST_EPOCHS, math.ceil(_FEWEST_STEPS / steps)))
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain JSON values."""
-        return {
-            name: list(value) if isinstance(value, (list, tuple)) else dict(value) if isinstance(value, Mapping) else value
-            for name, value in ((f.name, getattr(self, f.name)) for f in dataclasses.fields(self))
-        }
+        return {f.name: _as_json(getattr(self, f.name)) for f in dataclasses.fields(self)}
 
 
 @dataclass(frozen=True)
@@ -177,8 +202,14 @@ class SentimentConfig:
         if missing := sorted(required - set(data)):
             raise AdapterFolderError(f"{where} lacks the field {missing[0]!r}. Save the adapter again.")
         if unknown := sorted(set(data) - names):
-            raise AdapterFolderError(f"{where} has a field that this sentlora does not know: {unknown[0]!r}. Update sentlora.")
+            raise AdapterFolderError(f"{where} has a field unknown to this sentlora: {unknown[0]!r}. Update sentlora.")
         return cls(**{**data, "labels": LabelMap.from_dict(data["labels"])})
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): item for key, item in value.items()}
+    return list(value) if isinstance(value, (list, tuple)) else value
 
 
 def _require_int(name: str, value: Any, low: int) -> None:

@@ -185,7 +185,7 @@ class LabelMap:
                 f"The label in column {where!r}, row {row}, is missing ({value!r}). Drop or fill the row."
             )
         hint = (
-            " A label of -1 marks a row whose label is hidden (as in the test split of SST-2): evaluate on another split."
+            " A label of -1 marks a hidden label (as in the test split of SST-2): evaluate on another split."
             if _is_hidden(value)
             else " Correct the row, or pass labels=[...] with every class."
         )

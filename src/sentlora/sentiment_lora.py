@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -23,14 +22,15 @@ from sentlora.data.holdout import with_validation
 from sentlora.errors import ConfigError, NotFittedError
 from sentlora.evaluation.metrics import compute, headline
 from sentlora.evaluation.report import EvaluationReport
+from sentlora.inference.decision import decide, softmax
 from sentlora.inference.predictor import Predictor
 from sentlora.labels import LabelMap
 from sentlora.model import backbone
 from sentlora.model.adapter import ParameterCount, attach, count_from_config, count_parameters, lora_config
 from sentlora.model.classification import ClassificationObjective
 from sentlora.sharing.adapter_weights import load_adapter
-from sentlora.sharing.folder import LOG_FILE, METRICS_FILE, MODEL_CARD, read_folder, write_folder
-from sentlora.sharing.model_card import model_card
+from sentlora.sharing.folder import read_folder
+from sentlora.sharing.saving import read_log, save_adapter
 from sentlora.training.run import encode_rows, train
 from sentlora.training.trainer import TrainingData
 
@@ -38,7 +38,7 @@ _BY_LORA = ("r", "alpha", "dropout", "targets")
 _BY_ARGS = ("epochs", "learning_rate", "batch_size", "scheduler", "warmup", "weight_decay")
 
 
-class SentimentLoRA(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class SentimentLoRA(ClassifierMixin, BaseEstimator):
     """A sentiment classifier: a pretrained encoder with a LoRA adapter (Hu et al. 2021, arXiv:2106.09685).
 
     It is a scikit-learn classifier: usable in ``cross_val_score``, ``GridSearchCV`` and ``clone``.
@@ -54,7 +54,8 @@ class SentimentLoRA(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             ``mlp``; shorthands ``attention`` (query + value), ``attention-all``, ``all-linear``;
             or ends of module names (``"attention"``).
         train_head: Train the classification head in full, beside the LoRA matrices (True).
-        epochs: Passes over the training rows; 0 builds the untrained model (3).
+        epochs: Passes over the training rows; 0 builds the untrained model (3; on little data
+            as many as make 300 steps, at most 20).
         learning_rate: Peak learning rate of AdamW (5e-4).
         batch_size: Rows per optimizer step and device (32).
         max_length: Tokens a text is truncated to (256).
@@ -144,9 +145,7 @@ class SentimentLoRA(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.seed = seed
         self.verbose = verbose
 
-    # --- training -----------------------------------------------------------------------
-
-    def fit(self, X: Any, y: Any = None, *, validation: Any = None, resume: bool = False) -> SentimentLoRA:  # noqa: N803
+    def fit(self, X: Any, y: Any = None, *, validation: Any = None, resume: bool = False) -> SentimentLoRA:
         """Train an adapter and a head on labelled texts.
 
         Args:
@@ -172,6 +171,7 @@ class SentimentLoRA(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         settings = self._settings(data.recipe.settings if data.recipe is not None else None)
         data = dataclasses.replace(data, splits=self._splits(data, validation, settings.seed))
         say(f"labels: {data.labels}", verbose=self.verbose)
+        settings = settings.with_epochs_for(len(data.splits["train"]))
         set_seed(settings.seed)
         self._build(settings, data.labels)
         self.trained_on_ = data.source
@@ -181,7 +181,8 @@ class SentimentLoRA(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             name: encode_rows(self._objective, data.splits[name]["text"][:], data.splits[name]["label"][:])
             for name in ("train", "validation")
         }
-        say(f"data: {len(splits['train']):,} to train on, {len(splits['validation']):,} to validate", verbose=self.verbose)
+        sizes = f"{len(splits['train']):,} rows to train on, {len(splits['validation']):,} to choose the best epoch by"
+        say(f"data: {sizes}", verbose=self.verbose)
         self.history_ = train(
             self._model,
             self._objective,
@@ -204,7 +205,7 @@ class SentimentLoRA(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 raise ConfigError(f"{twice[0]}= and {whole}= were both given; set {twice[0]} inside {whole}= only.")
         return Settings.resolve(recipe or {}, own)
 
-    def _read(self, X: Any, y: Any, *, labels: Any, split: str = "train") -> SentimentData:  # noqa: N803
+    def _read(self, X: Any, y: Any, *, labels: Any, split: str = "train") -> SentimentData:
         return read_data(
             X,
             y,
@@ -216,6 +217,7 @@ class SentimentLoRA(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         )
 
     def _splits(self, data: SentimentData, validation: Any, seed: int) -> DatasetDict:
+        data.split("train")
         if validation is None:
             splits: DatasetDict = with_validation(
                 data.splits, seed=seed, eval_split=data.eval_split, verbose=self.verbose
@@ -248,8 +250,6 @@ class SentimentLoRA(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         names, positive = self.labels_.names, self.labels_.positive_id
         return headline(compute(prediction.label_ids, prediction.predictions, names=names, positive_id=positive))
 
-    # --- prediction ---------------------------------------------------------------------
-
     def predict(self, texts: str | Iterable[str]) -> np.ndarray:
         """Predict the label of each text.
 
@@ -264,11 +264,7 @@ class SentimentLoRA(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             DataError: If a text is missing or no string; names the row.
         """
         probabilities = self.predict_proba(texts)
-        ids = probabilities.argmax(axis=1)
-        if self.threshold_ is not None:
-            positive = self.labels_.positive_id
-            ids = np.where(probabilities[:, positive] >= self.threshold_, positive, 1 - positive)
-        predicted: np.ndarray = self.classes_[ids]
+        predicted: np.ndarray = self.classes_[decide(probabilities, self.labels_.positive_id, self.threshold_)]
         return predicted
 
     def predict_proba(self, texts: str | Iterable[str]) -> np.ndarray:
@@ -284,10 +280,7 @@ class SentimentLoRA(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             NotFittedError: Before ``fit`` or ``load``.
             DataError: If a text is missing or no string; names the row.
         """
-        scores = self.decision_function(texts) / self.temperature_
-        shifted = np.exp(scores - scores.max(axis=1, keepdims=True, initial=-np.inf))
-        probabilities: np.ndarray = shifted / shifted.sum(axis=1, keepdims=True)
-        return probabilities
+        return softmax(self.decision_function(texts), self.temperature_)
 
     def decision_function(self, texts: str | Iterable[str]) -> np.ndarray:
         """Return the logits behind ``predict_proba``, float64, shape (n_texts, n_labels)."""
@@ -295,7 +288,7 @@ class SentimentLoRA(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         checked = read_texts(texts, verbose=self.verbose)
         return Predictor(self._model, self._objective, verbose=self.verbose).scores(checked).astype(np.float64)
 
-    def evaluate(self, X: Any, y: Any = None) -> EvaluationReport:  # noqa: N803
+    def evaluate(self, X: Any, y: Any = None) -> EvaluationReport:
         """Compare predictions with true labels.
 
         Args:
@@ -318,7 +311,7 @@ class SentimentLoRA(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.evaluations_[data.source] = headline(report.metrics)
         return report
 
-    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:  # noqa: N803
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Return the accuracy on labelled texts, as scikit-learn's classifiers do.
 
         Args:
@@ -328,8 +321,6 @@ class SentimentLoRA(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         report = self.evaluate(X, y)
         return float(np.average(report.y_pred == report.y_true, weights=sample_weight))
-
-    # --- the adapter folder -------------------------------------------------------------
 
     def save(self, path: str | Path) -> Path:
         """Write the adapter folder, whole or not at all.
@@ -345,20 +336,9 @@ class SentimentLoRA(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             AdapterFolderError: If something else is in the way or the place cannot be written.
         """
         self._check_fitted()
-        config = self._config()
-        metrics = dict(self.evaluations_)
-        if self.history_:
-            metrics = {"validation": max(self.history_, key=lambda row: row.get("f1_macro", 0.0)), **metrics}
-
-        def fill(folder: Path) -> None:
-            self._model.save_pretrained(folder)
-            self._objective.tokenizer.save_pretrained(folder)
-            _, _, _, hub = backbone.ALIASES.get(self.base_model, ("", "", "", self.base_model))
-            (folder / MODEL_CARD).write_text(model_card(config, hub, metrics), encoding="utf-8")
-            (folder / METRICS_FILE).write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
-            (folder / LOG_FILE).write_text("".join(json.dumps(row) + "\n" for row in self.history_), encoding="utf-8")
-
-        return write_folder(path, config, fill)
+        return save_adapter(
+            path, self._model, self._objective.tokenizer, self._config(), self.history_, self.evaluations_
+        )
 
     @classmethod
     def load(
@@ -378,16 +358,14 @@ class SentimentLoRA(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         folder = Path(path).expanduser()
         config = read_folder(folder, verify=verify)
-        settings = Settings.resolve(dict(config.settings))
+        settings = Settings.resolve(config.settings)
         clf = cls(base_model or config.base_model, revision=config.base_revision, verbose=verbose)
-        clf.set_params(**{name: value for name, value in config.settings.items() if name in clf.get_params()})
+        clf.set_params(**config.settings)
         model = backbone.load_encoder(clf.base_model, config.labels, revision=config.base_revision)
         model = load_adapter(model, folder, train_head=settings.train_head).to(backbone.best_device())
         clf._take(model, backbone.load_tokenizer(str(folder)), settings, config.labels)
         clf.temperature_, clf.threshold_ = config.temperature, config.threshold
-        clf.trained_on_ = config.trained_on
-        clf.history_ = _read_log(folder / LOG_FILE)
-        clf.evaluations_ = {}
+        clf.trained_on_, clf.history_, clf.evaluations_ = config.trained_on, read_log(folder), {}
         return clf
 
     @property
@@ -418,9 +396,3 @@ class SentimentLoRA(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _check_fitted(self) -> None:
         if not hasattr(self, "_model"):
             raise NotFittedError("This SentimentLoRA is not trained yet. Call fit(...), or SentimentLoRA.load(folder).")
-
-
-def _read_log(path: Path) -> list[dict[str, float]]:
-    if not path.is_file():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

@@ -2,13 +2,10 @@ from __future__ import annotations
 
 import re
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentlora.data.checks import check_text, read_texts
 from sentlora.data.text import normalise, replace_lone_surrogates
-from sentlora.errors import DataError
 
 any_text = st.text(st.characters(exclude_categories=()))
 
@@ -37,14 +34,3 @@ def test_normalising_keeps_other_scripts_apart() -> None:
     assert normalise("很好") != normalise("很差")
     assert normalise("Straße_") == normalise("STRASSE")
     assert normalise("... !?") == ""
-
-
-def test_texts_of_a_megabyte_and_right_to_left_pass() -> None:
-    texts = ["x" * 1_000_000, "מצוין \u202e", "\N{THUMBS UP SIGN}\U0001f3fd"]
-    assert read_texts(texts) == texts
-
-
-def test_check_text_names_the_row_and_the_value() -> None:
-    assert check_text("bad \ud800", 0) == "bad \ufffd"
-    with pytest.raises(DataError, match=r"Expected a string in the stream; found 3\.5 \(float\) in row 7 \(rows count"):
-        check_text(3.5, 7, where="the stream")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sentlora.errors import RecipeError
+from sentlora.labels import LabelMap
 
 ENTRY_POINT_GROUP = "sentlora.recipes"
 
@@ -97,6 +98,11 @@ class Recipe:
             raise RecipeError(
                 f'The recipe {self.name!r} has no place to read: give files={{"train": "path.csv"}} or hub_id=.'
             )
+
+    @property
+    def label_map(self) -> LabelMap | None:
+        """The classes as a :class:`LabelMap`; None where they are found in the data."""
+        return LabelMap.of(self.labels) if self.labels else None
 
 
 _CLASSES = ("negative", "positive")

@@ -153,12 +153,12 @@ def _read_json(path: Path, text: str) -> pd.DataFrame:
         if isinstance(content, dict) and isinstance(content.get("data"), list):
             content = content["data"]
         if isinstance(content, list) and all(isinstance(row, dict) for row in content):
-            return pd.DataFrame.from_records(content)
+            return _objects(content)
         if isinstance(content, dict) and len({_size(column) for column in content.values()}) == 1:
             columns = {
                 name: list(column.values() if isinstance(column, dict) else column) for name, column in content.items()
             }
-            return pd.DataFrame(columns) if all(map(_size, content.values())) else pd.DataFrame([content])
+            return _objects(columns if all(map(_size, content.values())) else [content])
         raise DataError(
             f"Expected a list of objects in {path.name!r}; found {_looks_like(text.encode()[:200])} of another shape."
         )
@@ -180,7 +180,12 @@ def _read_json(path: Path, text: str) -> pd.DataFrame:
                 "If the file is one JSON list, name it .json."
             )
         rows.append(row)
-    return pd.DataFrame.from_records(rows)
+    return _objects(rows)
+
+
+def _objects(rows: Any) -> pd.DataFrame:
+    # Arrow strings, which pandas would choose, cannot hold the lone surrogates that JSON escapes may write.
+    return pd.DataFrame(rows, dtype=object)
 
 
 def _size(column: Any) -> int:

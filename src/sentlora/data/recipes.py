@@ -204,7 +204,7 @@ def _facts(recipe: Recipe, place: Place) -> Mapping[str, Any]:
 
 
 def _prepare(recipe: Recipe, place: Place, verbose: bool) -> tuple[DatasetDict, str]:
-    splits, _ = build_splits(place.read(), recipe.labels or None, named=True, verbose=verbose)
+    splits, _ = build_splits(place.read(), recipe.label_map, named=True, verbose=verbose)
     if list(splits) == ["train"]:
         n = len(splits["train"])
         splits = with_test(splits, recipe.eval_split)

@@ -154,6 +154,35 @@ def find_columns(
     return text, label
 
 
+def find_text_column(frame: pd.DataFrame, text_column: str | None = None) -> str:
+    """Decide which column holds the texts of a table without labels.
+
+    Args:
+        frame: The table.
+        text_column: The column of the texts, or None to find it.
+
+    Raises:
+        DataError: If it cannot be found; names the columns that there are.
+
+    Example:
+        >>> find_text_column(pd.DataFrame({"id": [1], "Review": ["Fine"]}))
+        'Review'
+    """
+    columns = list(frame.columns)
+    if text_column is not None and text_column not in columns:
+        raise DataError(f"There is no column {text_column!r}; found the columns {columns}.")
+    lowered = {str(column).strip().lower(): column for column in reversed(columns)}
+    texty = [column for column in columns if _is_texty(frame[column])]
+    common = [lowered[name] for name in TEXT_COLUMNS if name in lowered]
+    found = text_column or next(iter(common), None) or (texty[0] if len(texty) == 1 else None)
+    if found is None:
+        raise DataError(
+            f"Expected a text column, called for instance {', '.join(TEXT_COLUMNS[:4])}; found the columns "
+            f"{columns}. Name it: text_column= in Python, --column on the command line."
+        )
+    return str(found)
+
+
 def _table_of_dataset(data: Dataset, text_column: str | None, label_column: str | None) -> Table:
     def is_texty(column: str) -> bool:
         feature = data.features[column]
@@ -170,13 +199,14 @@ def _frame_of(data: Any) -> pd.DataFrame:
         return data
     if isinstance(data, str | Path):
         return read_table(data)
+    # dtype=object, because Arrow strings cannot hold lone surrogates.
     if isinstance(data, Mapping):
         sizes = {str(name): len(column) for name, column in data.items()}
         if len(set(sizes.values())) > 1:
             raise DataError(f"Expected columns of equal length; found {sizes}.")
-        return pd.DataFrame({name: list(column) for name, column in data.items()})
+        return pd.DataFrame({name: list(column) for name, column in data.items()}, dtype=object)
     if isinstance(data, Sequence) and all(isinstance(row, Mapping) for row in data):
-        return pd.DataFrame.from_records(list(data))
+        return pd.DataFrame(list(data), dtype=object)
     raise DataError(
         f"Expected texts with labels; found {type(data).__name__}. Pass a DataFrame, a Dataset or DatasetDict, a path "
         "to a .csv, .tsv, .jsonl, .json or .parquet file, a recipe's name, or texts and labels as two lists (X, y)."
@@ -185,4 +215,4 @@ def _frame_of(data: Any) -> pd.DataFrame:
 
 def _is_texty(column: pd.Series) -> bool:
     values = [value for value in column.tolist() if isinstance(value, str)]
-    return bool(values) and not bool(np.all(pd.to_numeric(pd.Series(values), errors="coerce").notna()))
+    return bool(values) and not bool(np.all(pd.to_numeric(pd.Series(values, dtype=object), errors="coerce").notna()))

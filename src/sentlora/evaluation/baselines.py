@@ -19,7 +19,7 @@ from sentlora.labels import LabelMap
 _FEW_TEXTS = 100
 
 
-class _WordGrams(TfidfVectorizer):  # type: ignore[misc]  # scikit-learn carries no types
+class _WordGrams(TfidfVectorizer):
     """A TfidfVectorizer that keeps rare words while there are too few texts to call a word rare."""
 
     def fit(self, raw_documents: Iterable[str], y: Any = None) -> _WordGrams:

@@ -18,7 +18,7 @@ from sentlora.labels import LabelMap
 _CITATION = "Pedregosa et al. (2011), Scikit-learn: Machine Learning in Python, JMLR 12, 2825-2830."
 
 
-class SentimentMetric(evaluate.Metric):  # type: ignore[misc]  # evaluate carries no types
+class SentimentMetric(evaluate.Metric):
     """Accuracy, precision, recall, F1, TPR, FPR, ROC-AUC and the rest, offline.
 
     Predictions are class ids, or rows of probabilities or logits (then ROC-AUC is filled in). They are kept in

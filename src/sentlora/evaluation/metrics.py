@@ -17,12 +17,11 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import roc_auc_score
 
 from sentlora.errors import DataError
+from sentlora.evaluation.checks import as_probabilities, class_ids, highest_id, score_rows
 from sentlora.labels import LabelMap
 
 _RATES = ("precision", "recall", "f1", "tpr", "fpr", "tnr", "fnr")
 _HEADLINE = ("accuracy", "precision", "recall", "f1", "tpr", "fpr", "f1_macro", "roc_auc")
-# Rounding of half-precision probabilities moves a row's sum by less than this.
-_SUM_TOLERANCE = 1e-2
 
 
 def compute(
@@ -52,8 +51,8 @@ def compute(
         >>> figures["recall"], figures["roc_auc"]
         (0.5, 1.0)
     """
-    values = _scores(scores)
-    ids = _ids(labels, values.shape[1], "labels")
+    values = score_rows(scores)
+    ids = class_ids(labels, values.shape[1], "labels")
     if len(ids) != len(values):
         raise DataError(
             f"Expected one row of scores per label; found {len(ids)} labels and {len(values)} rows of scores."
@@ -108,9 +107,9 @@ def from_predictions(
         (1.0, 0.5, [[1, 1], [0, 2]])
     """
     if n_labels is None:
-        n_labels = len(names) if names is not None else max(2, _highest(labels) + 1, _highest(predictions) + 1)
-    true = _ids(labels, n_labels, "labels")
-    predicted = _ids(predictions, n_labels, "predictions")
+        n_labels = len(names) if names is not None else max(2, highest_id(labels) + 1, highest_id(predictions) + 1)
+    true = class_ids(labels, n_labels, "labels")
+    predicted = class_ids(predictions, n_labels, "predictions")
     if len(true) != len(predicted):
         raise DataError(f"Expected one prediction per label; found {len(true)} labels, {len(predicted)} predictions.")
     label_map = _label_map(names, n_labels)
@@ -154,30 +153,6 @@ def headline(metrics: dict[str, Any]) -> dict[str, float]:
         ['accuracy', 'precision', 'recall', 'f1', 'tpr', 'fpr', 'f1_macro']
     """
     return {name: metrics[name] for name in _HEADLINE if metrics[name] is not None}
-
-
-def as_probabilities(scores: ArrayLike) -> NDArray[np.float64]:
-    """Turn logits into probabilities by a softmax; leave probabilities as they are.
-
-    Args:
-        scores: Shape (n, n_labels). Taken for probabilities when none is negative and every row sums to 1
-            (within 0.01, the rounding of half precision).
-
-    Returns:
-        Probabilities, float64, shape (n, n_labels).
-
-    Raises:
-        DataError: If the shape does not fit, or a score is NaN or infinite.
-
-    Example:
-        >>> as_probabilities([[0.0, 0.0], [2.0, -2.0]]).round(3).tolist()
-        [[0.5, 0.5], [0.982, 0.018]]
-    """
-    values = _scores(scores)
-    if (values >= 0).all() and bool((np.abs(values.sum(axis=1) - 1) <= _SUM_TOLERANCE).all()):
-        return values
-    powers = np.exp(values - values.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
 def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -268,54 +243,7 @@ def _label_map(names: Sequence[str] | None, n_labels: int) -> LabelMap:
 
 def _positive(labels: LabelMap, positive_id: int | None) -> int | None:
     if positive_id is not None and not 0 <= positive_id < len(labels):
-        raise DataError(
-            f"Expected positive_id from 0 to {len(labels) - 1}; found {positive_id}. The classes: {labels}."
-        )
+        raise DataError(f"Expected positive_id from 0 to {len(labels) - 1}; found {positive_id}. Classes: {labels}.")
     if len(labels) > 2:
         return None
     return labels.positive_id if positive_id is None else int(positive_id)
-
-
-def _highest(ids: ArrayLike) -> int:
-    flat = np.asarray(ids).ravel()
-    return int(flat.max()) if flat.size and flat.dtype.kind in "iub" else 0
-
-
-def _ids(values: ArrayLike, n_labels: int, what: str) -> NDArray[np.int64]:
-    ids = np.asarray(values)
-    if ids.ndim != 1 or not ids.size:
-        raise DataError(f"Expected {what} of shape (n,) with at least one row; found shape {ids.shape}.")
-    if ids.dtype.kind not in "iub":
-        raise DataError(
-            f"Expected {what} as integer class ids; found {ids.dtype} (first: {ids[0]!r}). Use LabelMap.encode first."
-        )
-    ids = ids.astype(np.int64)
-    outside = (ids < 0) | (ids >= n_labels)
-    if outside.any():
-        row = int(outside.argmax())
-        raise DataError(
-            f"Expected {what} from 0 to {n_labels - 1}; found {ids[row]} in row {row} "
-            f"({int(outside.sum())} such rows). A label of -1 marks a row whose label is hidden."
-        )
-    return ids
-
-
-def _scores(scores: ArrayLike) -> NDArray[np.float64]:
-    try:
-        values = np.asarray(scores, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"Expected scores as numbers of shape (n, n_labels), every row as long; {error}.") from error
-    if values.ndim != 2 or values.shape[1] < 2 or not len(values):
-        raise DataError(
-            f"Expected scores of shape (n, n_labels), n at least 1, n_labels at least 2; found {values.shape}."
-        )
-    # A row's maximum is not finite exactly if it holds NaN, +inf or nothing but -inf. A single -inf is a
-    # probability of zero, which is a fair score.
-    bad = ~np.isfinite(values.max(axis=1))
-    if bad.any():
-        row = int(bad.argmax())
-        raise DataError(
-            f"Expected finite scores; found {values[row].tolist()} in row {row} ({int(bad.sum())} such rows). "
-            "The model's output has overflowed: lower the learning rate, or do not run it in fp16."
-        )
-    return values

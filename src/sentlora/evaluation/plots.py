@@ -202,7 +202,7 @@ def _legend_below(ax: Axes, columns: int) -> None:
     # inches, because the height of the labels on the way does not grow with the Axes.
     from matplotlib.transforms import ScaledTranslation
 
-    below = ax.transAxes + ScaledTranslation(0, -0.48, ax.get_figure(root=True).dpi_scale_trans)
+    below = ax.transAxes + ScaledTranslation(0, -0.48, ax.figure.dpi_scale_trans)
     ax.legend(
         loc="upper center",
         bbox_to_anchor=(0.5, 0),

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sentlora.evaluation import metrics as figures
 from sentlora.evaluation import tables
+from sentlora.evaluation.checks import as_probabilities
 from sentlora.labels import LabelMap
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class EvaluationReport:
         Raises:
             DataError: If a shape does not fit, an id is out of range, or a score is not finite.
         """
-        probabilities = figures.as_probabilities(scores)
+        probabilities = as_probabilities(scores)
         metrics = figures.compute(y_true, probabilities, names=labels.names, positive_id=labels.positive_id)
         ids = np.asarray(y_true).astype(np.int64)
         return cls(labels=labels, y_true=ids, scores=probabilities, metrics=metrics, source=source)
@@ -76,7 +77,7 @@ class EvaluationReport:
     @property
     def y_pred(self) -> NDArray[np.int64]:
         """The predicted class ids, shape (n,): the highest probability, the first in a tie."""
-        return np.argmax(self.scores, axis=1).astype(np.int64)
+        return np.asarray(self.scores.argmax(axis=1), dtype=np.int64)
 
     @property
     def accuracy(self) -> float:

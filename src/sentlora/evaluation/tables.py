@@ -134,6 +134,7 @@ def _table(header: Sequence[str], rows: _Rows) -> Table:
             Text(title),
             justify="right" if figures else "left",
             overflow="fold",
+            min_width=max((len(row[i]) for row in rows), default=0) if figures else None,
             max_width=_WIDEST_NAME if i == 0 else None,
         )
     for row in rows:

@@ -59,10 +59,8 @@ class Predictor:
         self.model.eval()
         total = len(texts) if isinstance(texts, Sequence) else total
         visible = self.verbose and (total is None or total >= _BAR_FROM)
-        parts = []
         with progress_bar(total, "scoring texts", visible=visible) as bar, torch.inference_mode():
-            for chunk in _chunks(texts, _CHUNK):
-                parts.append(self._score_chunk(chunk, bar))
+            parts = [self._score_chunk(chunk, bar) for chunk in _chunks(texts, _CHUNK)]
         if parts:
             return np.concatenate(parts)
         return np.zeros((0, self.model.config.num_labels), dtype=np.float32)
@@ -76,7 +74,7 @@ class Predictor:
                 out = np.empty((len(texts), scores.shape[1]), dtype=np.float32)
             out[rows] = scores
             bar.advance(len(rows))
-        assert out is not None  # noqa: S101 - a chunk is never empty
+        assert out is not None
         return out
 
     def _score_batch(self, features: list[Features]) -> np.ndarray:

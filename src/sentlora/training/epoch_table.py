@@ -24,7 +24,7 @@ _COLUMNS = (
 _EXTRA = (("eval_f1_macro", "f1_macro"), ("eval_roc_auc", "roc_auc"))
 
 
-class EpochTable(TrainerCallback):  # type: ignore[misc]
+class EpochTable(TrainerCallback):
     """Collects one row per evaluation and prints it under a heading.
 
     Attributes:

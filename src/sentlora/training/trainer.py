@@ -12,8 +12,14 @@ from typing import Any
 
 import torch
 from torch.utils.data import Dataset, Sampler
-from transformers import EarlyStoppingCallback, EvalPrediction, PrinterCallback, ProgressCallback, Trainer
-from transformers import TrainingArguments
+from transformers import (
+    EarlyStoppingCallback,
+    EvalPrediction,
+    PrinterCallback,
+    ProgressCallback,
+    Trainer,
+    TrainingArguments,
+)
 
 from sentlora.errors import ConfigError, NonFiniteLossError
 from sentlora.labels import LabelMap
@@ -53,7 +59,7 @@ class TrainingData:
     validation: EncodedRows
 
 
-class _SentimentTrainer(Trainer):  # type: ignore[misc]
+class _SentimentTrainer(Trainer):
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int] | None:
         rows = train_dataset if train_dataset is not None else self.train_dataset
         if self.args.train_sampling_strategy != "group_by_length" or not isinstance(rows, EncodedRows):
@@ -125,7 +131,7 @@ def build_trainer(
     return trainer, table
 
 
-class _BarOnly(ProgressCallback):  # type: ignore[misc]
+class _BarOnly(ProgressCallback):
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         """Leave the figures to the epoch table."""
 

@@ -1,0 +1,98 @@
+"""Examples per second of training: sentlora against a hand-written padded loop and a plain Trainer.
+
+    python benchmarks/training_speed.py              # SST-2 and IMDb; about a quarter of an hour on two cores
+    python benchmarks/training_speed.py --accuracy   # SST-2: do the three ways end at the same accuracy? Half an hour
+
+The same model, LoRA (r=8, query and value), batch size and device for all. Only the training is timed, from the
+first step to the last; loading and tokenising come before. A slow way gets a smaller slice with the same lengths.
+"""
+
+from __future__ import annotations
+
+import time
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+
+from harness import Goal, Way, benchmark, options, output_folder, report
+from slices import load_or_skip, same_lengths
+from training_accuracy import accuracy
+from training_ways import OURS, PADDED, PLAIN, WAYS
+
+BASE = "minilm"
+SMOKE_ROWS = 4
+
+
+@dataclass(frozen=True)
+class Task:
+    """A dataset with the rows that each way trains on in a round, sized for a quarter to one minute on two cores."""
+
+    name: str
+    max_length: int
+    rows: dict[str, int]
+    goals: tuple[Goal, ...]
+
+
+TASKS = (
+    Task("sst2", 128, {PADDED: 320, PLAIN: 1600, OURS: 4800}, (Goal(OURS, PADDED, 8), Goal(OURS, PLAIN, 2))),
+    Task("imdb", 256, {PADDED: 64, PLAIN: 128, OURS: 320}, (Goal(OURS, PADDED, 1.4), Goal(OURS, PLAIN))),
+)
+
+
+def timed(name: str, texts: Sequence[str], ids: Sequence[int], max_length: int) -> dict[str, float]:
+    """Train a fresh model once and return its rate."""
+    _, run = WAYS[name](BASE, texts, ids, max_length, 0)
+    begun = time.perf_counter()
+    run()
+    if torch.accelerator.is_available():
+        torch.accelerator.synchronize()
+    seconds = time.perf_counter() - begun
+    return {"rate": len(texts) / seconds, "seconds": seconds, "rows": len(texts)}
+
+
+def speed(task: Task, args: Namespace) -> None:
+    """Compare the ways on one dataset."""
+    splits = load_or_skip(task.name)
+    if splits is None:
+        return
+    texts, ids = splits["train"]["text"][:], splits["train"]["label"][:]
+    ways = []
+    for name, n in task.rows.items():
+        rows = same_lengths(texts, SMOKE_ROWS if args.smoke else round(n * args.scale))
+        part = [texts[row] for row in rows], [ids[row] for row in rows]
+        note = f"{len(rows):,} rows a round, at most {task.max_length} tokens"
+        ways.append(Way(name, partial(timed, name, *part, task.max_length), note))
+    result = benchmark(
+        f"training_speed_{task.name}",
+        ways,
+        () if args.smoke else task.goals,
+        unit="examples/s",
+        rounds=1 if args.smoke else args.rounds,
+        warm_up=not args.smoke,
+    )
+    report(result, output_folder(args))
+
+
+def main() -> None:
+    """Read the options and measure."""
+    parser = options(__doc__)
+    parser.add_argument("--data", choices=[task.name for task in TASKS], help="only this dataset (both)")
+    parser.add_argument("--scale", type=float, default=1.0, help="times the rows of a round, for a fast machine (1)")
+    parser.add_argument("--accuracy", action="store_true", help="compare the final accuracy instead of the speed")
+    parser.add_argument("--accuracy-rows", type=int, default=4000, help="SST-2 rows to train on (4000)")
+    parser.add_argument("--seeds", type=int, default=3, help="seeds of each way (3)")
+    parser.add_argument("--fresh", action="store_true", help="with --accuracy: forget what was measured before")
+    args = parser.parse_args()
+    if args.accuracy:
+        accuracy(args)
+        return
+    for task in TASKS:
+        if args.data in (None, task.name):
+            speed(task, args)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""The three ways to train that are compared, each prepared from the same arguments."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Callable, Sequence
+
+from plain import BATCH_SIZE, LEARNING_RATE, WARMUP, WEIGHT_DECAY, Prepared, padded_loop, plain_trainer
+from sentlora import SentimentLoRA
+from sentlora.training.arguments import training_arguments
+from sentlora.training.run import encode_rows, train
+from sentlora.training.trainer import TrainingData
+
+PADDED, PLAIN, OURS = "padded loop", "plain Trainer", "sentlora"
+
+
+def sentlora_fit(base: str, texts: Sequence[str], ids: Sequence[int], max_length: int, seed: int) -> Prepared:
+    """Prepare what ``fit`` does after its checks, without the evaluation and checkpoint of each epoch."""
+    # The settings of the other two ways, spelled out: better defaults must not tilt a comparison of speed.
+    clf = SentimentLoRA(
+        base,
+        r=8,
+        alpha=16,
+        dropout=0.05,
+        targets="attention",
+        epochs=0,
+        learning_rate=LEARNING_RATE,
+        batch_size=BATCH_SIZE,
+        max_length=max_length,
+        scheduler="linear",
+        warmup=WARMUP,
+        weight_decay=WEIGHT_DECAY,
+        labels=("negative", "positive"),
+        seed=seed,
+        verbose=False,
+    )
+    clf.fit(texts, ids, validation=(texts, ids))  # epochs=0: builds, trains nothing
+    settings = dataclasses.replace(clf.settings_, epochs=1)
+    rows = encode_rows(clf._objective, texts, ids)
+
+    def run() -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            args = training_arguments(settings, folder, verbose=False)
+            args.eval_strategy = args.save_strategy = "no"
+            args.load_best_model_at_end = False
+            train(
+                clf._model,
+                clf._objective,
+                TrainingData(rows, rows),
+                settings,
+                clf.labels_,
+                compute_metrics=clf._compute_metrics,
+                args=args,
+                verbose=False,
+            )
+
+    return clf._model, run
+
+
+WAYS: dict[str, Callable[[str, Sequence[str], Sequence[int], int, int], Prepared]] = {
+    PADDED: padded_loop,
+    PLAIN: plain_trainer,
+    OURS: sentlora_fit,
+}

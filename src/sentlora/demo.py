@@ -1,0 +1,81 @@
+"""The demonstration behind ``sentlora demo``: real reviews, before and after, in a few minutes."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from sentlora.data.recipes import load_recipe
+from sentlora.evaluation.report import EvaluationReport
+from sentlora.sentiment_lora import SentimentLoRA
+
+SENTENCES = (
+    "It was good.",
+    "Not a fan, don't recommend.",
+    "Better than the first one.",
+    "This is not worth watching even once.",
+    "This one is a pass.",
+)
+
+# The settings that gave the best accuracy in five minutes of training on two CPU cores.
+SETTINGS: dict[str, Any] = {
+    "r": 16,
+    "alpha": 16,
+    "targets": "all-linear",
+    "learning_rate": 1e-3,
+    "epochs": 2,
+    "batch_size": 16,
+    "max_length": 128,
+    "truncation": "head-tail",
+}
+N_TRAIN = 2000
+
+
+def run_demo(output: Path, *, n_train: int | None = None, n_test: int = 1000, seed: int = 0) -> EvaluationReport:
+    """Train on IMDb reviews and print what the training changed.
+
+    Args:
+        output: Where the adapter is saved.
+        n_train: Training reviews; None takes the demonstration's own number.
+        n_test: Reviews to evaluate on, none of which is trained on.
+        seed: Seed of the samples and of the training.
+
+    Returns:
+        The report of the trained model.
+    """
+    console = Console()
+    reviews = load_recipe("imdb", n_train=n_train or N_TRAIN, n_test=n_test, seed=seed)
+    untrained = SentimentLoRA("minilm", **{**SETTINGS, "epochs": 0}, seed=seed, verbose=False).fit(reviews)
+    before = untrained.evaluate(reviews)
+    clf = SentimentLoRA("minilm", **SETTINGS, seed=seed)
+    started = time.perf_counter()
+    clf.fit(reviews)
+    minutes = (time.perf_counter() - started) / 60
+    clf.trained_on_ = f"{len(reviews['train']):,} reviews of imdb"
+    report = clf.evaluate(reviews)
+    folder = clf.save(output)
+
+    console.print(f"\nTrained on {len(reviews['train']):,} IMDb reviews in {minutes:.1f} minutes.\n")
+    console.print(str(report), markup=False, highlight=False)
+    console.print(_before_and_after(untrained, clf))
+    console.print(
+        f"accuracy on {report.n:,} reviews it never saw: untrained {before.accuracy:.3f}, trained {report.accuracy:.3f}"
+    )
+    console.print(f"adapter: {folder}", soft_wrap=True)
+    console.print(f'try it:  sentlora predict {output} "I loved it"', soft_wrap=True)
+    return report
+
+
+def _before_and_after(untrained: SentimentLoRA, trained: SentimentLoRA) -> Table:
+    table = Table("sentence", "untrained", "trained", title="Five sentences, before and after")
+    cells = []
+    for clf in (untrained, trained):
+        best = clf.predict_proba(SENTENCES).max(axis=1)
+        cells.append([f"{label} {p:.2f}" for label, p in zip(clf.predict(SENTENCES), best, strict=True)])
+    for row in zip(SENTENCES, *cells, strict=True):
+        table.add_row(*row)
+    return table

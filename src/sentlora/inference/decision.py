@@ -1,0 +1,49 @@
+"""Probabilities to label ids."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def softmax(scores: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+    """Turn logits into probabilities.
+
+    Args:
+        scores: Logits, shape (n, n_labels).
+        temperature: Divides the logits first; above 1 it makes the probabilities less sure.
+
+    Returns:
+        Probabilities, shape (n, n_labels).
+
+    Example:
+        >>> softmax(np.array([[0.0, 0.0]])).tolist()
+        [[0.5, 0.5]]
+    """
+    scaled = scores / temperature
+    exponentials = np.exp(scaled - scaled.max(axis=1, keepdims=True, initial=-np.inf))
+    probabilities: np.ndarray = exponentials / exponentials.sum(axis=1, keepdims=True)
+    return probabilities
+
+
+def decide(probabilities: np.ndarray, positive_id: int, threshold: float | None = None) -> np.ndarray:
+    """Choose a label for each row.
+
+    Args:
+        probabilities: Shape (n, n_labels).
+        positive_id: The class that ``threshold`` speaks of.
+        threshold: For two labels, the probability from which the positive class is chosen;
+            None chooses the most probable class, the first of equals.
+
+    Returns:
+        Label ids, int64, shape (n,).
+
+    Example:
+        >>> decide(np.array([[0.6, 0.4]]), positive_id=1, threshold=0.3).tolist()
+        [1]
+    """
+    if threshold is None:
+        best: np.ndarray = probabilities.argmax(axis=1)
+        return best
+    above: np.ndarray = probabilities[:, positive_id] >= threshold
+    ids: np.ndarray = np.where(above, positive_id, 1 - positive_id)
+    return ids

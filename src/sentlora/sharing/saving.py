@@ -1,0 +1,58 @@
+"""Save a trained adapter: weights, tokenizer, configuration, card, metrics and log in one folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sentlora.config import SentimentConfig
+from sentlora.model.backbone import ALIASES
+from sentlora.sharing.folder import LOG_FILE, METRICS_FILE, MODEL_CARD, write_folder
+from sentlora.sharing.model_card import model_card
+
+
+def save_adapter(
+    path: str | Path,
+    model: Any,
+    tokenizer: Any,
+    config: SentimentConfig,
+    history: Sequence[Mapping[str, float]],
+    evaluations: Mapping[str, Mapping[str, float]],
+) -> Path:
+    """Write the adapter folder, whole or not at all.
+
+    Args:
+        path: The folder; an adapter folder that is there is replaced.
+        model: The PeftModel.
+        tokenizer: The tokenizer it was trained with.
+        config: What has to be known to use the adapter.
+        history: One row per epoch.
+        evaluations: Headline figures by what they were measured on.
+
+    Returns:
+        The folder's absolute path.
+
+    Raises:
+        AdapterFolderError: If something else is in the way, or the place cannot be written to.
+    """
+    metrics: dict[str, Mapping[str, float]] = dict(evaluations)
+    if history:
+        metrics = {"validation": max(history, key=lambda row: row.get("f1_macro", 0.0)), **metrics}
+    hub_base = ALIASES[config.base_model].hub_id if config.base_model in ALIASES else config.base_model
+
+    def fill(folder: Path) -> None:
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        (folder / MODEL_CARD).write_text(model_card(config, hub_base, metrics), encoding="utf-8")
+        (folder / METRICS_FILE).write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+        (folder / LOG_FILE).write_text("".join(json.dumps(dict(row)) + "\n" for row in history), encoding="utf-8")
+
+    return write_folder(path, config, fill)
+
+
+def read_log(folder: Path) -> list[dict[str, float]]:
+    """Read the rows of the training log; none if there is no log."""
+    path = folder / LOG_FILE
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []

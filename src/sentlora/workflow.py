@@ -1,0 +1,160 @@
+"""What the commands do, apart from how they are typed: train and report, score a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+import pandas as pd
+
+from sentlora.data.files import read_table
+from sentlora.data.recipes import Recipe, get_recipe, load_recipe
+from sentlora.data.tables import find_text_column
+from sentlora.errors import ConfigError, DataError
+from sentlora.evaluation.report import EvaluationReport
+from sentlora.inference.decision import decide
+from sentlora.sentiment_lora import SentimentLoRA
+
+_WRITERS = (".csv", ".tsv", ".jsonl", ".parquet")
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """What ``sentlora train`` was asked for, besides the classifier's settings.
+
+    Attributes:
+        data: A file or Hub id; None with ``recipe``.
+        recipe: A recipe's name; None with ``data``.
+        validation: Rows to choose the best epoch by, or None.
+        test: Rows to report on; None takes the recipe's own.
+        n_train: Subsample of the recipe's training rows.
+        n_test: Subsample of the recipe's evaluation rows.
+        output: Where the adapter is saved.
+        resume: Go on from the newest checkpoint.
+    """
+
+    data: str | None
+    recipe: str | None
+    validation: str | None
+    test: str | None
+    n_train: int | None
+    n_test: int | None
+    output: Path
+    resume: bool
+
+
+def run_training(clf: SentimentLoRA, job: TrainingJob) -> EvaluationReport | None:
+    """Train, report where there are held-out rows, and save.
+
+    Args:
+        clf: The classifier, not yet trained.
+        job: What to train on and where to save.
+
+    Returns:
+        The report, or None if nothing was held out to report on.
+
+    Raises:
+        ConfigError: If a subsample is asked for without a recipe.
+    """
+    if job.recipe is None and (job.n_train is not None or job.n_test is not None):
+        raise ConfigError("--n-train and --n-test subsample a recipe; they need --recipe NAME.")
+    if job.recipe is None:
+        clf.fit(job.data, validation=job.validation, resume=job.resume)
+        report = None if job.test is None else clf.evaluate(job.test)
+    elif job.n_train is None and job.n_test is None:
+        clf.fit(job.recipe, validation=job.validation, resume=job.resume)
+        report = clf.evaluate(job.test or f"{job.recipe}:{get_recipe(job.recipe).eval_split}")
+    else:
+        report = _on_a_sample(clf, get_recipe(job.recipe), job)
+    clf.save(job.output)
+    return report
+
+
+def _on_a_sample(clf: SentimentLoRA, recipe: Recipe, job: TrainingJob) -> EvaluationReport:
+    rows = load_recipe(recipe, job.n_train, job.n_test, clf.seed or 0, verbose=clf.verbose)
+    # Rows by themselves bring no settings, so the recipe's are put where the user set none.
+    clf.set_params(**{name: value for name, value in recipe.settings.items() if getattr(clf, name) is None})
+    held_out = rows.pop(recipe.eval_split)
+    clf.fit(rows, validation=job.validation, resume=job.resume)
+    clf.trained_on_ = f"{len(rows['train']):,} rows of {recipe.name}"
+    return clf.evaluate(held_out if job.test is None else job.test)
+
+
+def read_inputs(
+    texts: Sequence[str] | None, file: Path | None, column: str | None, stream: TextIO
+) -> tuple[pd.DataFrame, str]:
+    """Collect the texts to be scored.
+
+    Args:
+        texts: Texts given as arguments.
+        file: A table.
+        column: The column of the texts in ``file``.
+        stream: Read line by line when there is neither.
+
+    Returns:
+        The rows, and the name of the column that holds the texts.
+
+    Raises:
+        ConfigError: If texts and a file were both given, or a column without a file.
+        DataError: If the column cannot be found, or there are no texts.
+    """
+    if texts and file is not None:
+        raise ConfigError("Give texts or --file, and not both.")
+    if column is not None and file is None:
+        raise ConfigError("--column names a column of --file; there is no file.")
+    if file is None:
+        lines = list(texts) if texts else [line.rstrip("\r\n") for line in stream]
+        if not lines:
+            raise DataError("Expected texts as arguments, in --file, or one per line on standard input; found none.")
+        return pd.DataFrame({"text": lines}), "text"
+    frame = read_table(file)
+    return frame, find_text_column(frame, column)
+
+
+def predictions(clf: SentimentLoRA, rows: pd.DataFrame, text_column: str) -> pd.DataFrame:
+    """Score a table.
+
+    Args:
+        clf: A trained classifier.
+        rows: The table; all its columns are kept.
+        text_column: The column of the texts.
+
+    Returns:
+        The table with ``prediction``, ``confidence`` (probability of the prediction) and one
+        ``p_LABEL`` column per label.
+    """
+    probabilities = clf.predict_proba(rows[text_column])
+    ids = decide(probabilities, clf.labels_.positive_id, clf.threshold_)
+    out = rows.copy()
+    out["prediction"] = clf.classes_[ids]
+    out["confidence"] = probabilities[range(len(ids)), ids]
+    for i, name in enumerate(clf.labels_.names):
+        out[f"p_{name}"] = probabilities[:, i]
+    return out
+
+
+def check_output(path: Path | None) -> None:
+    """Refuse an output file whose kind is not known, before any work is done.
+
+    Raises:
+        ConfigError: If the suffix is not .csv, .tsv, .jsonl or .parquet, or the folder is missing.
+    """
+    if path is None:
+        return
+    if path.suffix.lower() not in _WRITERS:
+        raise ConfigError(f"--output must end in one of {', '.join(_WRITERS)}; found {path.name!r}.")
+    if not path.absolute().parent.is_dir():
+        raise ConfigError(f"The folder of --output does not exist: {path.absolute().parent}. Create it first.")
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a table in the format of the file's suffix."""
+    suffix = path.suffix.lower()
+    if suffix == ".parquet":
+        table.to_parquet(path, index=False)
+    elif suffix == ".jsonl":
+        table.to_json(path, orient="records", lines=True, force_ascii=False)
+    else:
+        table.to_csv(path, index=False, sep="\t" if suffix == ".tsv" else ",")

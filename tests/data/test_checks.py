@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from datasets import Dataset
+
+from sentlora.data.checks import check_text, read_texts
+from sentlora.errors import DataError
+
+TEXTS = ["I loved it", "A waste of time", "Great", "NA"]
+FRAME = pd.DataFrame({"text": TEXTS})
+
+
+def texts_one_by_one() -> Iterator[str]:
+    yield from TEXTS
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        TEXTS,
+        tuple(TEXTS),
+        np.array(TEXTS),
+        FRAME["text"],
+        FRAME[["text"]],
+        Dataset.from_pandas(FRAME)["text"],
+        texts_one_by_one(),
+    ],
+)
+def test_texts_to_predict(texts: Any) -> None:
+    found = read_texts(texts)
+    assert found == TEXTS
+    assert {type(text) for text in found} == {str}
+
+
+def test_texts_to_predict_that_are_empty(capsys: pytest.CaptureFixture[str]) -> None:
+    assert read_texts("") == [""]
+    assert read_texts([]) == []
+    assert read_texts(["a", "", " "]) == ["a", "", " "]
+    assert capsys.readouterr().err.splitlines()[1:] == ["Note: 2 of 3 texts are empty; kept as is."]
+
+
+@pytest.mark.parametrize("texts", [None, 3, b"bytes", {"a": 1}, {"a"}])
+def test_what_is_no_row_of_texts(texts: Any) -> None:
+    with pytest.raises(DataError, match="Expected texts as a list, Series, array or iterator; found "):
+        read_texts(texts)
+
+
+def test_texts_of_a_megabyte_and_right_to_left_pass() -> None:
+    texts = ["x" * 1_000_000, "מצוין \u202e", "\N{THUMBS UP SIGN}\U0001f3fd"]
+    assert read_texts(texts) == texts
+
+
+def test_check_text_names_the_row_and_the_value() -> None:
+    assert check_text("bad \ud800", 0) == "bad \ufffd"
+    with pytest.raises(DataError, match=r"Expected a string in the stream; found 3\.5 \(float\) in row 7 \(rows count"):
+        check_text(3.5, 7, where="the stream")

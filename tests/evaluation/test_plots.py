@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import sys
+from itertools import combinations, pairwise
+
+import numpy as np
+import pytest
+
+from sentlora.errors import DataError, MissingExtraError
+from sentlora.evaluation import plots
+from sentlora.evaluation.report import EvaluationReport
+from sentlora.labels import LabelMap
+
+pytest.importorskip("matplotlib")
+from matplotlib.figure import Figure
+
+LONG = ("very negative experience overall", "neither good nor bad at all", "extraordinarily-positive $x$")
+ROWS = [
+    {"epoch": 1.0, "train_loss": 0.6, "validation_loss": 0.5, "accuracy": 0.7, "f1": 0.7, "tpr": 0.8, "fpr": 0.3},
+    {"epoch": 2.0, "train_loss": 0.4, "validation_loss": None, "accuracy": 0.8, "f1": float("nan"), "tpr": 0.8},
+]
+
+
+def make_report(*names: str, n: int = 90) -> EvaluationReport:
+    rng = np.random.default_rng(1)
+    labels = np.concatenate([np.arange(len(names)), rng.integers(0, len(names), n - len(names))])
+    logits = rng.normal(size=(n, len(names)))
+    logits[np.arange(n), labels] += 1.5
+    return EvaluationReport.from_scores(labels, logits, LabelMap(names), source="toy")
+
+
+def texts_of(ax) -> list[str]:
+    return [text.get_text() for text in ax.texts]
+
+
+def legend_of(ax) -> list[str]:
+    return [text.get_text() for text in ax.get_legend().get_texts()]
+
+
+def test_the_confusion_matrix_shows_counts_shares_and_names() -> None:
+    report = make_report("negative", "positive")
+    ax = plots.plot_confusion_matrix(report)
+    counts = report.confusion_matrix
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    expected = [f"{count}\n{share:.0%}" for count, share in zip(counts.flat, shares.flat, strict=True)]
+    assert texts_of(ax) == expected
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["negative", "positive"]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("predicted", "true")
+
+
+def test_an_absent_class_has_an_empty_row() -> None:
+    report = EvaluationReport.from_scores([0, 1], [[0.9, 0.1, 0.0], [0.1, 0.9, 0.0]], LabelMap(("a", "b", "c")))
+    assert texts_of(plots.plot_confusion_matrix(report))[-3:] == ["0\n0%"] * 3
+
+
+def test_many_classes_are_coloured_and_not_written() -> None:
+    assert texts_of(plots.plot_confusion_matrix(make_report(*(f"emotion {i}" for i in range(20)), n=200))) == []
+
+
+def test_a_binary_roc_has_one_curve_with_its_area() -> None:
+    report = make_report("positive", "negative")
+    ax = plots.plot_roc(report)
+    assert legend_of(ax) == [f"positive, AUC {report.roc_auc:.3f}", "chance"]
+    assert ax.get_xlabel() == "false positive rate"
+
+
+def test_a_multiclass_roc_has_a_curve_per_class() -> None:
+    report = make_report("bad", "fair", "good")
+    ax = plots.plot_roc(report)
+    assert legend_of(ax)[:-1] == [
+        f"{name}, AUC {report['per_class'][name]['roc_auc']:.3f}" for name in report.labels.names
+    ]
+    styles = {(line.get_color(), line.get_linestyle()) for line in ax.get_lines()}
+    assert len(styles) == 4
+
+
+def test_the_roc_of_many_classes_shows_the_largest_eight() -> None:
+    ax = plots.plot_roc(make_report(*(f"emotion {i}" for i in range(20)), n=200))
+    assert len(ax.get_lines()) == 9
+    assert ax.get_title() == "ROC (8 largest of 20 classes)"
+
+
+def test_a_roc_that_is_undefined_says_so() -> None:
+    report = EvaluationReport.from_scores([1, 1], [[0.1, 0.9], [0.3, 0.7]], LabelMap(("no", "yes")))
+    assert texts_of(plots.plot_roc(report)) == ["undefined: only one class occurs"]
+
+
+def test_plots_draw_on_the_axes_they_are_given() -> None:
+    left, right = Figure().subplots(1, 2)
+    report = make_report("a", "b")
+    assert plots.plot_confusion_matrix(report, left) is left
+    assert plots.plot_roc(report, right) is right
+    assert plots.plot_training_curves(ROWS, (left, right)) == (left, right)
+
+
+@pytest.mark.parametrize("names", [("negative", "positive"), LONG, tuple(f"a longer emotion {i}" for i in range(8))])
+def test_no_text_of_the_report_figure_overlaps_another(names: tuple[str, ...]) -> None:
+    figure = make_report(*names).plot()
+    figure.draw_without_rendering()
+    boxes = []
+    for ax in figure.axes:
+        legend = [] if ax.get_legend() is None else [ax.get_legend()]
+        boxes += [item.get_window_extent() for item in (ax.title, ax.xaxis.label, ax.yaxis.label, *legend)]
+        for labels in (ax.get_xticklabels(), ax.get_yticklabels()):
+            assert not any(a.get_window_extent().overlaps(b.get_window_extent()) for a, b in pairwise(labels))
+            boxes += [label.get_window_extent() for label in labels if label.get_text() and ax.images]
+    boxes += [text.get_window_extent() for text in figure.texts]  # the title of the whole figure
+    assert not [pair for pair in combinations(boxes, 2) if pair[0].overlaps(pair[1])]
+    assert all(box.x0 >= 0 and box.y0 >= 0 and box.x1 <= figure.bbox.x1 for box in boxes)
+
+
+def test_the_figure_is_saved_without_pyplot_figures(tmp_path) -> None:
+    from matplotlib import pyplot
+
+    before = pyplot.get_fignums()
+    make_report(*LONG).plot().savefig(tmp_path / "report.png", dpi=40)
+    assert (tmp_path / "report.png").stat().st_size > 1000
+    assert pyplot.get_fignums() == before
+
+
+def test_training_curves_leave_out_what_is_missing() -> None:
+    left, right = plots.plot_training_curves(ROWS)
+    assert legend_of(left) == ["training", "validation"]
+    assert legend_of(right) == ["accuracy", "F1", "TPR", "FPR"]
+    assert [len(line.get_xdata()) for line in left.get_lines()] == [2, 1]
+    assert [len(line.get_xdata()) for line in right.get_lines()] == [2, 1, 2, 1]
+
+
+def test_training_curves_refuse_rows_they_cannot_place() -> None:
+    with pytest.raises(DataError, match="found none"):
+        plots.plot_training_curves([])
+    with pytest.raises(DataError, match="'epoch' in every row; row 1"):
+        plots.plot_training_curves([{"epoch": 1}, {"f1": 0.5}])
+    with pytest.raises(DataError, match=r"two Axes.*found 1"):
+        plots.plot_training_curves(ROWS, [Figure().subplots()])
+
+
+def test_without_matplotlib_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(MissingExtraError, match=r'Plotting a report needs .*pip install "sentlora\[plot\]"'):
+        make_report("a", "b").plot()

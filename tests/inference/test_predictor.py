@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sentlora import SentimentLoRA
+from sentlora.inference.decision import decide, softmax
+from sentlora.inference.predictor import Predictor, merge_in_place, token_batches, unmerge_in_place
+from sentlora.model.adapter import attach, lora_config
+from sentlora.model.backbone import load_encoder, load_tokenizer
+from sentlora.model.classification import ClassificationObjective
+from sentlora.config import Settings
+from sentlora.labels import LabelMap
+
+PAIR = LabelMap(("negative", "positive"))
+
+
+def new_predictor(base: str, tokens_per_batch: int | None = None) -> Predictor:
+    """Return a predictor over a fresh adapter that changes what the base says, not yet merged."""
+    torch.manual_seed(0)
+    model = load_encoder(base, PAIR)
+    adapted = attach(model, lora_config(model, Settings(targets="all-linear", alpha=32)))
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for name, parameter in adapted.named_parameters():
+            if "lora_B" in name:
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.05)
+    objective = ClassificationObjective(load_tokenizer(base), max_length=24)
+    return Predictor(adapted, objective, tokens_per_batch=tokens_per_batch, verbose=False)
+
+
+def one_by_one(predictor: Predictor, texts: list[str]) -> np.ndarray:
+    """Score every text alone, without any of the predictor's own code."""
+    rows = []
+    with torch.inference_mode():
+        for features in predictor.objective.encode(texts):
+            rows.append(predictor.model(input_ids=torch.tensor([features["input_ids"]])).logits.numpy())
+    return np.concatenate(rows)
+
+
+@pytest.fixture
+def predictor(tiny_bert: str) -> Predictor:
+    return new_predictor(tiny_bert)
+
+
+@pytest.fixture
+def texts(held_out_reviews: pd.DataFrame) -> list[str]:
+    return ["", *held_out_reviews["text"][:50], "good " * 500, "🎬 واو", held_out_reviews["text"][0]]
+
+
+# --- batches ---------------------------------------------------------------------------------
+
+
+@given(st.lists(st.integers(1, 512), max_size=200), st.integers(1, 2048))
+def test_batches_hold_every_row_once_within_the_budget(lengths: list[int], budget: int) -> None:
+    batches = token_batches(lengths, budget)
+    assert sorted(row for batch in batches for row in batch) == list(range(len(lengths)))
+    for batch in batches:
+        widest = max(lengths[row] for row in batch)
+        assert len(batch) * widest <= budget or len(batch) == 1
+    flat = [lengths[row] for batch in batches for row in batch]
+    assert flat == sorted(flat, reverse=True)
+
+
+def test_batches_are_as_full_as_the_budget_allows() -> None:
+    assert [len(batch) for batch in token_batches([4] * 10, 16)] == [4, 4, 2]
+    assert token_batches([], 16) == []
+    assert token_batches([100, 1, 1], 10) == [[0], [1, 2]]
+
+
+def test_the_model_is_given_no_more_than_the_budget(tiny_bert: str, texts: list[str]) -> None:
+    predictor = new_predictor(tiny_bert, tokens_per_batch=64)
+    shapes = []
+    embeddings = predictor.model.get_input_embeddings()
+    embeddings.register_forward_hook(lambda module, inputs, output: shapes.append(tuple(inputs[0].shape)))
+    predictor.scores(texts)
+    assert sum(rows for rows, _ in shapes) == len(texts)
+    assert all(rows * width <= 64 or rows == 1 for rows, width in shapes)
+    assert len(shapes) < len(texts) / 2
+
+
+# --- scores ----------------------------------------------------------------------------------
+
+
+def test_merged_scores_are_those_of_the_unmerged_adapter(predictor: Predictor, texts: list[str]) -> None:
+    expected = one_by_one(predictor, texts)
+    with predictor.model.disable_adapter():
+        base = one_by_one(predictor, texts)
+    assert np.abs(expected - base).max() > 0.01  # the adapter does something
+    scores = predictor.scores(texts)
+    assert scores.shape == (len(texts), 2)
+    assert scores.dtype == np.float32
+    np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-5)
+
+
+def test_merging_is_done_once_and_can_be_undone(predictor: Predictor, texts: list[str]) -> None:
+    before = {name: value.clone() for name, value in predictor.model.state_dict().items()}
+    first = predictor.scores(texts)
+    merged = {name: value.clone() for name, value in predictor.model.state_dict().items()}
+    merge_in_place(predictor.model)
+    np.testing.assert_array_equal(predictor.scores(texts), first)
+    for name, value in predictor.model.state_dict().items():
+        assert torch.equal(value, merged[name]), name
+    unmerge_in_place(predictor.model)
+    unmerge_in_place(predictor.model)
+    for name, value in predictor.model.state_dict().items():
+        torch.testing.assert_close(value, before[name], rtol=0, atol=1e-6, msg=name)
+        if "lora_" in name:
+            assert torch.equal(value, before[name])
+
+
+@pytest.mark.parametrize("budget", [1, 64, 1024, 100_000])
+def test_scores_depend_on_neither_budget_nor_order(tiny_bert: str, texts: list[str], budget: int) -> None:
+    expected = one_by_one(new_predictor(tiny_bert), texts)
+    predictor = new_predictor(tiny_bert, budget)
+    np.testing.assert_allclose(predictor.scores(texts), expected, rtol=0, atol=1e-5)
+    shuffled = np.random.default_rng(0).permutation(len(texts))
+    np.testing.assert_allclose(predictor.scores([texts[i] for i in shuffled]), expected[shuffled], rtol=0, atol=1e-5)
+
+
+def test_an_iterator_gives_what_a_list_gives(predictor: Predictor, texts: list[str]) -> None:
+    expected = predictor.scores(texts)
+    np.testing.assert_array_equal(predictor.scores(text for text in texts), expected)
+    np.testing.assert_array_equal(predictor.scores(iter(texts), total=len(texts)), expected)
+
+
+def test_a_stream_of_many_texts_keeps_its_order(predictor: Predictor) -> None:
+    kinds = ["good", "bad", "fun"]
+    expected = predictor.scores(kinds)
+    assert len(np.unique(expected[:, 0])) == 3
+    n = 17_000  # more than is encoded at once
+    found = predictor.scores(kinds[i % 3] for i in range(n))
+    np.testing.assert_allclose(found, expected[np.arange(n) % 3], rtol=0, atol=1e-5)
+
+
+def test_nothing_gives_an_empty_array(predictor: Predictor) -> None:
+    for nothing in ([], iter(())):
+        scores = predictor.scores(nothing)
+        assert scores.shape == (0, 2)
+        assert scores.dtype == np.float32
+
+
+def test_a_model_in_training_mode_is_put_into_evaluation_mode(tiny_bert: str) -> None:
+    predictor = new_predictor(tiny_bert)
+    expected = predictor.scores(["good film"])
+    predictor.model.train()
+    np.testing.assert_array_equal(predictor.scores(["good film"]), expected)
+
+
+def test_a_plain_model_needs_no_adapter(tiny_bert: str, texts: list[str]) -> None:
+    torch.manual_seed(0)
+    objective = ClassificationObjective(load_tokenizer(tiny_bert), max_length=24)
+    predictor = Predictor(load_encoder(tiny_bert, PAIR), objective, verbose=False)
+    np.testing.assert_allclose(predictor.scores(texts), one_by_one(predictor, texts), rtol=0, atol=1e-5)
+
+
+def test_the_bar_is_shown_from_1000_texts_on(tiny_bert: str, capsys: pytest.CaptureFixture) -> None:
+    predictor = new_predictor(tiny_bert)
+    predictor.verbose = True
+    predictor.scores(["good"] * 10)
+    assert "scoring texts" not in capsys.readouterr().err
+    predictor.scores(["good"] * 1000)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+
+
+# --- threads ---------------------------------------------------------------------------------
+
+
+def in_threads(n: int, work: Any) -> list[Any]:
+    """Start the work in ``n`` threads at the same moment."""
+    barrier = threading.Barrier(n)
+
+    def wait_and_work(i: int) -> Any:
+        barrier.wait()
+        return work(i)
+
+    with ThreadPoolExecutor(n) as pool:
+        return list(pool.map(wait_and_work, range(n)))
+
+
+def test_sixteen_threads_give_what_one_gives(tiny_bert: str, texts: list[str]) -> None:
+    expected = new_predictor(tiny_bert).scores(texts)
+    shared = new_predictor(tiny_bert)  # not merged yet: the threads meet there
+    for scores in in_threads(16, lambda i: shared.scores(texts)):
+        np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-5)
+
+
+def test_threads_may_share_a_loaded_classifier(saved: Path, held_out_reviews: pd.DataFrame) -> None:
+    texts = held_out_reviews["text"].tolist()
+    expected = SentimentLoRA.load(saved, verbose=False).predict_proba(texts)
+    clf = SentimentLoRA.load(saved, verbose=False)
+    parts = [texts[i::4] for i in range(4)] * 4  # of different lengths, so that their batches differ
+    for i, found in enumerate(in_threads(16, lambda i: clf.predict_proba(parts[i]))):
+        np.testing.assert_allclose(found, expected[i % 4 :: 4], rtol=0, atol=1e-5)
+
+
+# --- from scores to labels -------------------------------------------------------------------
+
+
+def test_probabilities_are_the_softmax_of_the_logits() -> None:
+    scores = np.array([[0.0, 0.0], [1000.0, -1000.0], [-3.0, 1.0]])
+    expected = torch.softmax(torch.tensor(scores), dim=1).numpy()
+    np.testing.assert_allclose(softmax(scores), expected)
+    np.testing.assert_allclose(softmax(scores, 2.0), torch.softmax(torch.tensor(scores / 2), dim=1).numpy())
+    assert softmax(np.zeros((0, 3))).shape == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "positive", "expected"),
+    [(None, 1, [0, 1, 0]), (0.3, 1, [1, 1, 0]), (0.4, 1, [1, 1, 0]), (0.95, 1, [0, 0, 0]), (0.5, 0, [0, 1, 0])],
+)
+def test_a_threshold_decides_for_the_positive_class(threshold: Any, positive: int, expected: list[int]) -> None:
+    probabilities = np.array([[0.6, 0.4], [0.1, 0.9], [0.8, 0.2]])
+    assert decide(probabilities, positive, threshold).tolist() == expected
+    assert decide(np.zeros((0, 2)), positive, threshold).shape == (0,)

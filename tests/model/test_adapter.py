@@ -1,0 +1,391 @@
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from peft import LoraConfig, PeftModel, TaskType
+
+from sentlora.config import Settings
+from sentlora.errors import TargetError
+from sentlora.model.adapter import (
+    ROLES,
+    SHORTHANDS,
+    attach,
+    count_from_config,
+    count_parameters,
+    head_modules,
+    lora_config,
+    target_modules,
+)
+
+BATCH = {
+    "input_ids": torch.tensor([[2, 10, 11, 12, 3], [2, 13, 14, 3, 3]]),
+    "attention_mask": torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 1, 0]]),
+}
+
+BERT = {
+    "query": ["attention.self.query"],
+    "key": ["attention.self.key"],
+    "value": ["attention.self.value"],
+    "output": ["attention.output.dense"],
+    "mlp": ["intermediate.dense", "output.dense"],
+}
+# Architecture -> where its layers are -> role -> names within a layer.
+EXPECTED: dict[str, tuple[str, dict[str, list[str]]]] = {
+    "bert": ("bert.encoder.layer", BERT),
+    "roberta": ("roberta.encoder.layer", BERT),
+    "xlm-roberta": ("roberta.encoder.layer", BERT),
+    "electra": ("electra.encoder.layer", BERT),
+    "deberta-v2": (
+        "deberta.encoder.layer",
+        {
+            **BERT,
+            "query": ["attention.self.query_proj"],
+            "key": ["attention.self.key_proj"],
+            "value": ["attention.self.value_proj"],
+        },
+    ),
+    "mpnet": (
+        "mpnet.encoder.layer",
+        {
+            "query": ["attention.attn.q"],
+            "key": ["attention.attn.k"],
+            "value": ["attention.attn.v"],
+            "output": ["attention.attn.o"],
+            "mlp": ["intermediate.dense", "output.dense"],
+        },
+    ),
+    "distilbert": (
+        "distilbert.transformer.layer",
+        {
+            "query": ["attention.q_lin"],
+            "key": ["attention.k_lin"],
+            "value": ["attention.v_lin"],
+            "output": ["attention.out_lin"],
+            "mlp": ["ffn.lin1", "ffn.lin2"],
+        },
+    ),
+    "albert": (
+        "albert.encoder.albert_layer_groups.0.albert_layers",
+        {
+            "query": ["attention.query"],
+            "key": ["attention.key"],
+            "value": ["attention.value"],
+            "output": ["attention.dense"],
+            "mlp": ["ffn", "ffn_output"],
+        },
+    ),
+    "modernbert": (
+        "model.layers",
+        {
+            "query": ["attn.Wqkv"],
+            "key": ["attn.Wqkv"],
+            "value": ["attn.Wqkv"],
+            "output": ["attn.Wo"],
+            "mlp": ["mlp.Wi", "mlp.Wo"],
+        },
+    ),
+}
+
+
+def logits(model: Any) -> torch.Tensor:
+    with torch.inference_mode():
+        return model.eval()(**BATCH).logits
+
+
+def randomise(model: Any, part: str, seed: int = 7) -> None:
+    """Draw new values for all parameters with ``part`` in their name."""
+    generator = torch.Generator().manual_seed(seed)
+    found = [parameter for name, parameter in model.named_parameters() if part in name]
+    assert found, f"nothing is called {part}"
+    with torch.no_grad():
+        for parameter in found:
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.3)
+
+
+def lora_modules(model: Any) -> set[str]:
+    """Return the modules that carry LoRA matrices, named as in the base model."""
+    return {
+        name.removeprefix("base_model.model.").removesuffix(".lora_A")
+        for name, _ in model.named_modules()
+        if name.endswith(".lora_A")
+    }
+
+
+# --- counts, known exactly -----------------------------------------------------------------
+
+
+def test_bert_base_with_rank_4_on_query_and_value() -> None:
+    count = count_from_config(transformers.BertConfig(), Settings(r=4, targets=["query", "value"]))
+    assert count.trainable_without_head == 147_456
+    assert count.trainable == 147_456 + 2 * 768 + 2  # and the head
+
+
+def test_distilbert_with_rank_8_on_query_value_and_mlp_and_a_frozen_head() -> None:
+    settings = Settings(r=8, targets=["query", "value", "mlp"], train_head=False)
+    count = count_from_config(transformers.DistilBertConfig(), settings)
+    assert count.trainable == count.trainable_without_head == 516_096
+    assert count.total == 67_471_106
+    assert count.percent == pytest.approx(0.7649, abs=1e-4)
+    assert str(count) == "516,096 of 67,471,106 parameters train (0.76 %), 516,096 without the head"
+    assert count.to_dict() == {"trainable": 516_096, "trainable_without_head": 516_096, "total": 67_471_106}
+
+
+def test_the_count_from_a_config_is_that_of_the_model(architecture: str, tiny_model: Callable[..., Any]) -> None:
+    model = tiny_model(architecture, num_labels=3)
+    base = sum(parameter.numel() for parameter in model.parameters())
+    settings = Settings(r=3, targets="attention-all")
+    adapted = attach(model, lora_config(model, settings))
+    count = count_parameters(adapted)
+    assert count == count_from_config(tiny_model(architecture).config, settings, num_labels=3)
+    assert count.total == base + count.trainable_without_head
+    matrices = [parameter for name, parameter in adapted.named_parameters() if "lora_" in name]
+    assert count.trainable_without_head == sum(matrix.numel() for matrix in matrices)
+
+
+# --- roles ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("role", [role for role in ROLES if role != "head"])
+def test_a_role_means_these_modules_in_every_layer(
+    architecture: str, role: str, tiny_model: Callable[..., Any]
+) -> None:
+    layers, names = EXPECTED[architecture]
+    # ALBERT shares one layer among all.
+    numbers = range(1 if architecture == "albert" else 2)
+    expected = [f"{layers}.{number}.{name}" for number in numbers for name in names[role]]
+    model = tiny_model(architecture)
+    assert sorted(target_modules(model, role)) == sorted(expected)
+    adapted = attach(model, lora_config(model, Settings(targets=role)))
+    assert lora_modules(adapted) == set(expected)  # peft found the same, no head and no pooler among them
+
+
+@pytest.mark.parametrize(
+    ("targets", "roles"),
+    [
+        ("attention", ["query", "value"]),
+        ("attention-all", ["query", "key", "value", "output"]),
+        ("query, mlp", ["query", "mlp"]),
+        (["value", "head"], ["value"]),
+        (("attention", "mlp"), ["query", "value", "mlp"]),
+    ],
+    ids=str,
+)
+def test_shorthands_and_lists(architecture: str, targets: Any, roles: list[str], tiny_model: Callable[..., Any]) -> None:
+    model = tiny_model(architecture)
+    assert set(target_modules(model, targets)) == set().union(*(target_modules(model, role) for role in roles))
+
+
+def test_all_linear_is_every_linear_layer_outside_the_head(architecture: str, tiny_model: Callable[..., Any]) -> None:
+    model = tiny_model(architecture)
+    heads = tuple(f"{name}." for name in head_modules(architecture))
+    expected = {
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear) and not f"{name}.".startswith(heads)
+    }
+    adapted = attach(model, lora_config(model, Settings(targets="all-linear")))
+    assert lora_modules(adapted) == expected
+    assert torch.isfinite(logits(adapted)).all()
+
+
+@pytest.mark.parametrize(
+    ("config", "query"),
+    [
+        (transformers.T5Config, "SelfAttention.q"),
+        (transformers.MT5Config, "SelfAttention.q"),
+        (transformers.BartConfig, "self_attn.q_proj"),
+    ],
+)
+def test_roles_of_encoder_decoders(config: Any, query: str) -> None:
+    small = config(num_hidden_layers=1, num_layers=1, encoder_layers=1, decoder_layers=1, vocab_size=50)
+    with torch.device("meta"):
+        model = transformers.AutoModelForSequenceClassification.from_config(small)
+    found = {role: target_modules(model, role) for role in ("query", "key", "value", "output", "mlp")}
+    assert any(name.endswith(query) for name in found["query"])
+    assert len(found["query"]) == len(found["key"]) == len(found["value"]) == len(found["output"]) == 3
+    assert not any(head in name for names in found.values() for name in names for head in head_modules(small.model_type))
+
+
+def test_ends_of_module_names_are_targets(tiny_model: Callable[..., Any]) -> None:
+    model = tiny_model("distilbert")
+    by_name = target_modules(model, ["q_lin", "attention.v_lin"])
+    assert by_name == target_modules(model, "attention")
+    with pytest.raises(TargetError, match="The target 'lin' names no linear layer"):
+        target_modules(model, "lin")  # the end of a name, but not of a whole part of it
+
+
+def test_one_layer_may_be_named_alone(tiny_model: Callable[..., Any]) -> None:
+    model = tiny_model("bert")
+    only = "bert.encoder.layer.1.attention.self.query"
+    assert target_modules(model, "layer.1.attention.self.query") == [only]
+    adapted = attach(model, lora_config(model, Settings(targets="layer.1.attention.self.query")))
+    assert lora_modules(adapted) == {only}
+
+
+def test_an_unknown_target_lists_the_roles_and_the_linear_layers(tiny_model: Callable[..., Any]) -> None:
+    with pytest.raises(TargetError) as caught:
+        target_modules(tiny_model("distilbert"), ["query", "q_proj"])
+    words = str(caught.value)
+    assert "The target 'q_proj' names no linear layer of this model (architecture 'distilbert')" in words
+    for name in (*ROLES, *SHORTHANDS, "all-linear"):
+        assert name in words
+    assert "distilbert.transformer.layer.#.attention.q_lin" in words
+    assert "distilbert.transformer.layer.#.ffn.lin2" in words
+    assert "classifier" not in words
+    assert words.count("q_lin") == 1  # once, not once for each layer
+
+
+def unknown_model() -> Any:
+    """XLM is none of the architectures whose roles are known, and its head is more than a ``classifier``."""
+    torch.manual_seed(0)
+    config = transformers.XLMConfig(vocab_size=50, emb_dim=32, n_layers=2, n_heads=2, max_position_embeddings=64)
+    return transformers.AutoModelForSequenceClassification.from_config(config).eval()
+
+
+def test_an_unknown_architecture_lists_its_linear_layers() -> None:
+    with pytest.raises(TargetError, match="Roles: none known for this architecture.*transformer.attentions.#.q_lin"):
+        target_modules(unknown_model(), "attention")
+
+
+def test_the_head_of_an_unknown_architecture_is_saved_too(tmp_path: Path) -> None:
+    base = unknown_model()
+    other = copy.deepcopy(base)
+    adapted = attach(base, lora_config(base, Settings(targets=["q_lin", "v_lin"])))
+    expected = logits(adapted)
+    adapted.save_pretrained(tmp_path)
+    randomise(other, "sequence_summary.", seed=99)
+    torch.testing.assert_close(logits(PeftModel.from_pretrained(other, tmp_path)), expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("targets", ["head", ["head"], [], ""])
+def test_no_target_at_all_is_refused(targets: Any, tiny_model: Callable[..., Any]) -> None:
+    with pytest.raises(TargetError, match="leaves no module to adapt"):
+        target_modules(tiny_model("bert"), targets)
+
+
+# --- attaching -----------------------------------------------------------------------------
+
+
+def test_b_starts_at_zero_so_the_logits_are_those_of_the_base(
+    architecture: str, tiny_model: Callable[..., Any]
+) -> None:
+    model = tiny_model(architecture)
+    before = logits(model).clone()
+    adapted = attach(model, lora_config(model, Settings(targets="all-linear")))
+    torch.testing.assert_close(logits(adapted), before, rtol=0, atol=0)
+    randomise(adapted, ".lora_B.")
+    assert not torch.allclose(logits(adapted), before, atol=1e-3)
+
+
+def test_what_trains(architecture: str, tiny_model: Callable[..., Any]) -> None:
+    model = tiny_model(architecture)
+    adapted = attach(model, lora_config(model, Settings()))
+    trained = {name for name, parameter in adapted.named_parameters() if parameter.requires_grad}
+    assert all(".lora_" in name or ".modules_to_save." in name for name in trained)
+    for head in head_modules(architecture):
+        assert any(f".{head}.modules_to_save." in name for name in trained)
+    logits_of_a_training_step = adapted.train()(**BATCH).logits
+    logits_of_a_training_step.sum().backward()
+    parameters = dict(adapted.named_parameters())
+    assert {name for name in trained if parameters[name].grad is not None} == trained
+
+
+def test_a_frozen_head_stays_as_it_is(architecture: str, tiny_model: Callable[..., Any]) -> None:
+    model = tiny_model(architecture)
+    adapted = attach(model, lora_config(model, Settings()), train_head=False)
+    assert all(".lora_" in name for name, parameter in adapted.named_parameters() if parameter.requires_grad)
+
+
+@pytest.mark.parametrize("train_head", [True, False])
+def test_the_head_is_saved_whether_it_trained_or_not(
+    architecture: str, train_head: bool, tiny_model: Callable[..., Any], tmp_path: Path
+) -> None:
+    base = tiny_model(architecture)
+    other = copy.deepcopy(base)
+    adapted = attach(base, lora_config(base, Settings(targets="attention")), train_head=train_head)
+    randomise(adapted, ".lora_B.")
+    expected = logits(adapted)
+    adapted.save_pretrained(tmp_path)
+    for head in head_modules(architecture):
+        randomise(other, f"{head}.", seed=99)
+    assert not torch.allclose(logits(other), expected, atol=1e-3)
+    torch.testing.assert_close(logits(PeftModel.from_pretrained(other, tmp_path)), expected, rtol=0, atol=1e-6)
+
+
+def test_everything_new_over_the_body_is_saved(architecture: str, tiny_model: Callable[..., Any]) -> None:
+    """Whatever a body without a head lacks is random in a fresh classifier, so a folder without it is of no use."""
+    model = tiny_model(architecture)
+    body = {name for name, _ in model.base_model.named_parameters()}
+    prefix = f"{model.base_model_prefix}."
+    new = {name for name, _ in model.named_parameters() if name.removeprefix(prefix) not in body}
+    saved = {name.split(".modules_to_save")[0] for name in attach(model, lora_config(model, Settings())).state_dict()}
+    saved = {name.removeprefix("base_model.model.") for name in saved}
+    assert new
+    assert all(any(name.startswith(f"{head}.") for head in saved) for name in new)
+
+
+def test_the_settings_reach_peft(tiny_model: Callable[..., Any]) -> None:
+    config = lora_config(tiny_model("bert"), Settings(r=3, alpha=7, dropout=0.2))
+    assert (config.r, config.lora_alpha, config.lora_dropout) == (3, 7, 0.2)
+    assert config.task_type == TaskType.SEQ_CLS
+
+
+def test_the_targets_are_one_pattern(tiny_model: Callable[..., Any]) -> None:
+    """A list would be kept as a set, whose order on disk changes from run to run."""
+    model = tiny_model("bert")
+    pattern = lora_config(model, Settings(targets="attention-all")).target_modules
+    assert isinstance(pattern, str)
+    names = [name for name, _ in model.named_modules()]
+    assert [name for name in names if re.fullmatch(pattern, name)] == target_modules(model, "attention-all")
+
+
+# --- the user's own LoraConfig -----------------------------------------------------------------
+
+
+def test_a_config_of_the_user_is_not_written_into(tiny_model: Callable[..., Any]) -> None:
+    config = LoraConfig(task_type=TaskType.SEQ_CLS, r=2, target_modules=["q_lin"])
+    before = copy.deepcopy(config.to_dict())
+    attach(tiny_model("distilbert"), config)
+    assert config.to_dict() == before
+
+
+def test_modules_to_save_of_the_user_are_kept(tiny_model: Callable[..., Any]) -> None:
+    config = LoraConfig(task_type=TaskType.SEQ_CLS, target_modules=["q_lin"], modules_to_save=["sa_layer_norm"])
+    adapted = attach(tiny_model("distilbert"), config)
+    names = [name for name, parameter in adapted.named_parameters() if parameter.requires_grad]
+    for part in ("sa_layer_norm", "pre_classifier", "classifier"):
+        assert any(f".{part}.modules_to_save." in name for name in names), part
+
+
+@pytest.mark.parametrize("model_type", ["distilbert", "albert", "modernbert"])
+def test_all_linear_of_peft_leaves_the_head_alone(model_type: str, tiny_model: Callable[..., Any]) -> None:
+    config = LoraConfig(task_type=TaskType.SEQ_CLS, target_modules="all-linear")
+    adapted = attach(tiny_model(model_type), config)
+    heads = head_modules(model_type)
+    assert lora_modules(adapted)
+    assert not [name for name in lora_modules(adapted) if name.split(".")[0] in heads]
+    assert torch.isfinite(logits(adapted)).all()
+
+
+@pytest.mark.parametrize("model_type", ["distilbert", "roberta"])
+def test_the_head_is_saved_whatever_the_task_type(model_type: str, tiny_model: Callable[..., Any]) -> None:
+    """Without a task type peft saves no head of its own accord, and a LoraConfig has none by default."""
+    targets = target_modules(tiny_model(model_type), "query")
+    adapted = attach(tiny_model(model_type), LoraConfig(target_modules=targets))
+    names = [name for name, parameter in adapted.named_parameters() if parameter.requires_grad]
+    for head in head_modules(model_type):
+        assert any(f".{head}.modules_to_save." in name for name in names), head
+
+
+@pytest.mark.parametrize("targets", [["q_proj"], "nothing.*"])
+def test_a_config_that_targets_nothing_is_refused(targets: Any, tiny_model: Callable[..., Any]) -> None:
+    config = LoraConfig(task_type=TaskType.SEQ_CLS, target_modules=targets)
+    with pytest.raises(TargetError, match="names no linear layer of this model.*layer.#.attention.q_lin"):
+        attach(tiny_model("distilbert"), config)

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sentlora.config import SCHEMA_VERSION, SentimentConfig, Settings
+from sentlora.errors import AdapterFolderError, ConfigError, LabelError
+from sentlora.labels import LabelMap
+
+CONFIG = SentimentConfig(
+    base_model="me/bäse",
+    labels=LabelMap.of({-1: "schlecht", 1: "gut 👍"}),
+    max_length=64,
+    truncation="head-tail",
+    temperature=1.5,
+    threshold=0.25,
+    trained_on="imdb",
+    settings={"r": 4, "targets": ["query", "value"]},
+    versions={"peft": "1"},
+    files={"adapter_model.safetensors": "ab"},
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("r", 0, "r must be a whole number of at least 1; found 0"),
+        ("r", 2.5, "r must be a whole number"),
+        ("r", True, "r must be a whole number"),
+        ("r", "8", "r must be a whole number of at least 1; found '8'"),
+        ("batch_size", 0, "batch_size must be a whole number of at least 1; found 0"),
+        ("batch_size", -3, "batch_size must be .* found -3"),
+        ("max_length", 3, "max_length must be a whole number of at least 4"),
+        ("seed", -1, "seed must be a whole number of at least 0"),
+        ("early_stopping", 0, "early_stopping must be a whole number of at least 1"),
+        ("alpha", 0, "alpha must be a number above 0; found 0"),
+        ("dropout", 1.0, "dropout must be a number at least 0 and below 1; found 1.0"),
+        ("dropout", -0.1, "dropout must be a number at least 0"),
+        ("epochs", -1, "epochs must be a number at least 0"),
+        ("epochs", float("nan"), "epochs must be a number"),
+        ("learning_rate", 0, "learning_rate must be a number above 0"),
+        ("learning_rate", "1e-4", "learning_rate must be a number above 0; found '1e-4'"),
+        ("learning_rate", float("nan"), "learning_rate must be a number"),
+        ("learning_rate", float("inf"), "learning_rate must be a number"),
+        ("warmup", 1, "warmup must be a number at least 0 and below 1"),
+        ("weight_decay", -1, "weight_decay must be a number at least 0"),
+        ("truncation", "middle", "truncation must be one of 'head', 'tail', 'head-tail'; found 'middle'"),
+        ("scheduler", "step", "scheduler must be one of 'linear', 'cosine', 'constant'; found 'step'"),
+        ("class_weights", "equal", "class_weights must be one of 'balanced'; found 'equal'"),
+    ],
+)
+def test_a_value_that_cannot_work_is_refused_by_name(name: str, value: Any, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        Settings(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("r", np.int64(4)), ("batch_size", np.int32(4)), ("seed", np.int64(1)), ("learning_rate", np.float32(1e-3))],
+)
+def test_numbers_of_numpy_are_numbers(name: str, value: Any) -> None:
+    """GridSearchCV over np.arange or np.geomspace hands them in."""
+    assert json.loads(json.dumps(Settings(**{name: value}).to_dict()))[name] == pytest.approx(value.item())
+
+
+def test_the_edges_that_work() -> None:
+    Settings(r=1, batch_size=1, max_length=4, seed=0, dropout=0, epochs=0, warmup=0, weight_decay=0, early_stopping=1)
+    Settings(epochs=0.5, class_weights="balanced", truncation="head-tail", scheduler="cosine")
+
+
+def test_a_later_layer_wins_and_none_sets_nothing() -> None:
+    resolved = Settings.resolve({"r": 4, "epochs": 1}, {"r": 16, "epochs": None, "seed": None})
+    assert (resolved.r, resolved.epochs, resolved.seed) == (16, 1, 0)
+    assert Settings.resolve() == Settings()
+
+
+def test_an_unknown_setting_is_refused_with_those_there_are() -> None:
+    with pytest.raises(ConfigError, match="Unknown setting 'rank'; the settings are: alpha, batch_size.*weight_decay"):
+        Settings.resolve({"rank": 8})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"targets": ("query", "value")},
+        {"class_weights": {"negative": 1.0, "positive": 2.0}},
+        {"class_weights": {0: 1.0, 1: 2.0}},
+        {"class_weights": [1.0, 2.0]},
+        {"class_weights": np.array([1.0, 2.0])},
+        {"class_weights": {np.int64(0): 1.0, np.int64(1): np.float64(2.0)}},
+    ],
+    ids=str,
+)
+def test_settings_are_plain_json(changes: dict[str, Any]) -> None:
+    json.dumps(Settings(**changes).to_dict())
+
+
+def test_settings_come_back_from_json() -> None:
+    settings = Settings(r=3, targets=["query", "mlp"], class_weights=[1.0, 2.0], early_stopping=2)
+    assert Settings.resolve(json.loads(json.dumps(settings.to_dict()))) == settings
+
+
+def test_the_config_comes_back_from_json() -> None:
+    text = CONFIG.to_json()
+    assert SentimentConfig.from_json(text) == CONFIG
+    assert json.loads(text)["schema_version"] == SCHEMA_VERSION
+    assert "gut 👍" in text  # readable, not escaped
+
+
+def edited(**changes: Any) -> str:
+    data = {**json.loads(CONFIG.to_json()), **changes}
+    return json.dumps({name: value for name, value in data.items() if value != "drop"})
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "a/sentlora.json is not valid JSON"),
+        ("[]", "a/sentlora.json should hold a JSON object; found list"),
+        (edited(schema_version=2), "schema version 2; this sentlora reads version 1. Update sentlora"),
+        (edited(schema_version="drop"), "schema version None"),
+        (edited(labels="drop"), "lacks the field 'labels'"),
+        (edited(base_model="drop", max_length="drop"), "lacks the field 'base_model'"),
+        (edited(prompt="x"), "does not know: 'prompt'. Update sentlora"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named(text: str, words: str) -> None:
+    with pytest.raises(AdapterFolderError, match=words):
+        SentimentConfig.from_json(text, where="a/sentlora.json")
+
+
+def test_a_broken_label_map_is_refused() -> None:
+    with pytest.raises(LabelError, match="'values' is missing"):
+        SentimentConfig.from_json(edited(labels={"names": ["a", "b"]}))

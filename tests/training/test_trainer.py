@@ -1,0 +1,358 @@
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from peft import get_peft_model_state_dict
+from sklearn.utils.class_weight import compute_class_weight
+from transformers import TrainingArguments, set_seed
+
+from sentlora.config import Settings
+from sentlora.errors import ConfigError, LabelError, NonFiniteLossError
+from sentlora.evaluation.metrics import compute, headline
+from sentlora.labels import LabelMap
+from sentlora.model.adapter import attach, lora_config
+from sentlora.model.backbone import load_encoder, load_tokenizer
+from sentlora.model.classification import ClassificationObjective
+from sentlora.training.run import encode_rows, train
+from sentlora.training.trainer import TrainingData, class_weight_tensor, weighted_loss
+
+PAIR = LabelMap(("negative", "positive"))
+THREE = LabelMap(("negative", "neutral", "positive"))
+SMALL = Settings(epochs=2, learning_rate=5e-3, batch_size=8, max_length=32)
+
+
+def figures(prediction: Any) -> dict[str, float]:
+    return headline(compute(prediction.label_ids, prediction.predictions, names=PAIR.names, positive_id=1))
+
+
+def state(model: Any) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in get_peft_model_state_dict(model).items()}
+
+
+def assert_same(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor], **tolerance: float) -> None:
+    assert found.keys() == expected.keys()
+    for name in expected:
+        torch.testing.assert_close(found[name], expected[name], **({"rtol": 0, "atol": 0} | tolerance), msg=name)
+
+
+@dataclass
+class Run:
+    """A model with its rows, the same for every run with the same settings, until it is trained."""
+
+    model: Any
+    objective: ClassificationObjective
+    data: TrainingData
+    settings: Settings
+    history: list[dict[str, float]] = field(default_factory=list)
+
+    def train(self, compute_metrics: Callable[[Any], dict[str, float]] = figures, **options: Any) -> Run:
+        self.history = train(
+            self.model,
+            self.objective,
+            self.data,
+            self.settings,
+            PAIR,
+            compute_metrics=compute_metrics,
+            **{"verbose": False, **options},
+        )
+        return self
+
+
+NewRun = Callable[..., Run]
+
+
+@pytest.fixture
+def new_run(tiny_bert: str, toy_reviews: pd.DataFrame, held_out_reviews: pd.DataFrame) -> NewRun:
+    def make(settings: Settings = SMALL, rows: int = 40) -> Run:
+        set_seed(settings.seed)
+        base = load_encoder(tiny_bert, PAIR)
+        model = attach(base, lora_config(base, settings), train_head=settings.train_head)
+        objective = ClassificationObjective(load_tokenizer(tiny_bert), max_length=settings.max_length)
+        parts = (toy_reviews[:rows], held_out_reviews[:20])
+        data = [encode_rows(objective, part["text"].tolist(), PAIR.encode(part["label"])) for part in parts]
+        return Run(model, objective, TrainingData(*data), settings)
+
+    return make
+
+
+# --- class weights -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_balanced_weights_are_those_of_scikit_learn(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    ids = np.concatenate([[0, 1, 2], rng.choice(3, size=50, p=[0.7, 0.2, 0.1])])
+    expected = compute_class_weight("balanced", classes=np.arange(3), y=ids)
+    np.testing.assert_allclose(class_weight_tensor("balanced", THREE, ids.tolist()), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        [1.0, 2.0, 0.5],
+        (1, 2, 0.5),
+        np.array([1.0, 2.0, 0.5]),
+        {"neutral": 2.0, "positive": 0.5, "negative": 1.0},
+        {0: 1.0, 2: 0.5, 1: 2.0},
+    ],
+    ids=str,
+)
+def test_weights_may_be_given_by_position_name_or_id(weights: Any) -> None:
+    assert class_weight_tensor(weights, THREE, [0, 1, 2]).tolist() == [1.0, 2.0, 0.5]
+
+
+@pytest.mark.parametrize(
+    "weights", [[1.0, 2.0], [1.0, 2.0, 0.0], [1, 1, -1], [1, 1, float("nan")], {"negative": 1, "positive": 2}], ids=str
+)
+def test_one_positive_weight_for_each_class(weights: Any) -> None:
+    with pytest.raises(ConfigError, match="class_weights needs one positive weight for each of: 0 = negative, 1 = neu"):
+        class_weight_tensor(weights, THREE, [0, 1, 2])
+
+
+def test_a_weight_for_an_unknown_class_is_refused() -> None:
+    with pytest.raises(LabelError, match="The label 'good' in column 'class_weights'"):
+        class_weight_tensor({"good": 1.0, "negative": 1.0, "neutral": 1.0}, THREE, [0, 1, 2])
+
+
+def test_the_balanced_loss_of_a_whole_data_set_is_that_of_torch() -> None:
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.tensor([0] * 20 + [1] * 5 + [2] * 7)
+    logits = torch.randn(32, 3, generator=generator)
+    weights = class_weight_tensor("balanced", THREE, labels.tolist())
+    expected = torch.nn.functional.cross_entropy(logits, labels, weight=weights)
+    torch.testing.assert_close(weighted_loss(weights)({"logits": logits}, labels), expected)
+
+
+def test_the_weighted_loss_of_micro_batches_adds_up_to_that_of_the_batch() -> None:
+    generator = torch.Generator().manual_seed(0)
+    labels, logits = torch.tensor([0, 0, 0, 0, 0, 0, 1, 2]), torch.randn(8, 3, generator=generator)
+    weights = torch.tensor([0.5, 3.0, 2.0])
+    loss = weighted_loss(weights)
+    per_row = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
+    expected = (per_row * weights[labels]).mean()
+    torch.testing.assert_close(loss({"logits": logits}, labels), expected)
+    parts = [loss({"logits": logits[i : i + 2]}, labels[i : i + 2], num_items_in_batch=8) for i in range(0, 8, 2)]
+    torch.testing.assert_close(sum(parts), expected)
+
+
+@pytest.mark.parametrize("weights", [None, [1.0, 5.0]])
+def test_accumulated_gradients_are_those_of_the_whole_batch(new_run: NewRun, weights: Any, tmp_path: Path) -> None:
+    settings = Settings(dropout=0.0, class_weights=weights, max_length=32)
+
+    def one_step(batch: int, accumulate: int) -> dict[str, torch.Tensor]:
+        args = TrainingArguments(
+            str(tmp_path / f"{batch}"),
+            per_device_train_batch_size=batch,
+            gradient_accumulation_steps=accumulate,
+            max_steps=1,
+            learning_rate=1e-3,
+            optim="sgd",
+            train_sampling_strategy="group_by_length",
+            remove_unused_columns=False,
+            save_strategy="no",
+            disable_tqdm=True,
+            use_cpu=True,
+        )
+        run = new_run(settings)
+        before = state(run.model)
+        after = state(run.train(args=args).model)
+        assert any(not torch.equal(before[name], after[name]) for name in before)
+        return after
+
+    assert_same(one_step(2, 4), one_step(8, 1), atol=1e-6)
+
+
+def test_class_weights_shift_what_is_predicted(new_run: NewRun) -> None:
+    shares = []
+    for weights in ([1.0, 20.0], [20.0, 1.0]):
+        seen: list[float] = []
+
+        def share(prediction: Any, seen: list[float] = seen) -> dict[str, float]:
+            seen.append(float((prediction.predictions.argmax(axis=1) == 1).mean()))
+            return figures(prediction)
+
+        new_run(Settings(epochs=2, learning_rate=1e-2, batch_size=8, max_length=32, class_weights=weights)).train(share)
+        shares.append(seen[-1])
+    assert shares[0] > 0.8
+    assert shares[1] < 0.2
+
+
+# --- what a run leaves behind --------------------------------------------------------------
+
+
+def test_one_row_for_each_epoch(new_run: NewRun, capsys: pytest.CaptureFixture) -> None:
+    rows = new_run().train().history
+    assert [row["epoch"] for row in rows] == [1.0, 2.0]
+    expected = {"epoch", "train_loss", "validation_loss", "accuracy", "precision", "recall", "f1", "tpr", "fpr"}
+    for row in rows:
+        assert set(row) == expected | {"f1_macro", "roc_auc"}
+        assert all(math.isfinite(value) for value in row.values())
+        assert row["tpr"] == row["recall"]
+    assert rows[1]["train_loss"] < rows[0]["train_loss"]
+    captured = capsys.readouterr()
+    assert captured.out + captured.err == ""
+
+
+def test_the_table_is_printed_on_standard_error(new_run: NewRun, capsys: pytest.CaptureFixture) -> None:
+    rows = new_run().train(verbose=True).history
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    lines = captured.err.splitlines()
+    heading = next(i for i, line in enumerate(lines) if "train loss" in line)
+    for word in ("epoch", "val. loss", "accuracy", "precision", "recall", "F1", "TPR", "FPR"):
+        assert word in lines[heading]
+    for row, line in zip(rows, lines[heading + 1 :], strict=False):
+        assert f"{row['train_loss']:.4f}" in line
+        assert f"{row['accuracy']:.4f}" in line
+    assert "{'" not in captured.err  # none of upstream's dictionaries
+
+
+def test_a_user_s_own_arguments_give_the_same_table(new_run: NewRun, tmp_path: Path) -> None:
+    args = TrainingArguments(str(tmp_path), num_train_epochs=1, eval_strategy="epoch", disable_tqdm=True, use_cpu=True)
+    (row,) = new_run().train(args=args).history
+    assert {"validation_loss", "accuracy", "f1_macro"} <= set(row)
+
+
+def test_no_epochs_leave_the_model_as_it_was(new_run: NewRun) -> None:
+    run = new_run(Settings(epochs=0))
+    before = state(run.model)
+    assert run.train().history == []
+    assert_same(state(run.model), before)
+
+
+def test_a_frozen_head_is_not_trained(new_run: NewRun) -> None:
+    run = new_run(Settings(epochs=1, batch_size=8, learning_rate=1e-2, train_head=False))
+    before = state(run.model)
+    after = state(run.train().model)
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed
+    assert all("lora_" in name for name in changed)
+
+
+def test_the_best_epoch_is_the_one_that_stays(new_run: NewRun) -> None:
+    run = new_run(Settings(epochs=3, learning_rate=5e-3, batch_size=8, max_length=32))
+    seen = []
+
+    def middle_is_best(prediction: Any) -> dict[str, float]:
+        seen.append(state(run.model))
+        return figures(prediction) | {"f1_macro": (0.1, 0.9, 0.5)[len(seen) - 1]}
+
+    run.train(middle_is_best)
+    assert len(seen) == 3
+    assert_same(state(run.model), seen[1])
+    assert any(not torch.equal(seen[1][name], seen[2][name]) for name in seen[1])
+
+
+def test_training_stops_early(new_run: NewRun) -> None:
+    settings = Settings(epochs=10, batch_size=8, learning_rate=5e-3, max_length=32, early_stopping=2)
+    scores = iter((0.2, 0.6, 0.5, 0.6, 0.9, 1.0))  # an equal score is no better
+    rows = new_run(settings).train(lambda prediction: figures(prediction) | {"f1_macro": next(scores)}).history
+    assert [row["f1_macro"] for row in rows] == [0.2, 0.6, 0.5, 0.6]
+
+
+def test_early_stopping_needs_a_best_model(new_run: NewRun, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="early_stopping needs load_best_model_at_end=True"):
+        new_run(Settings(early_stopping=1)).train(args=TrainingArguments(str(tmp_path), use_cpu=True))
+
+
+def test_without_an_output_dir_no_checkpoint_stays(
+    new_run: NewRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    new_run().train()
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- a loss that is no number --------------------------------------------------------------
+
+
+def test_a_loss_that_is_no_number_stops_the_run_at_its_step(new_run: NewRun) -> None:
+    run = new_run()
+    with torch.no_grad():
+        next(p for n, p in run.model.named_parameters() if "lora_A" in n).fill_(float("nan"))
+    words = r"The training loss became nan at step 1\. Lower learning_rate \(now 0.005\), or look for broken rows"
+    with pytest.raises(NonFiniteLossError, match=words):
+        run.train()
+
+
+def test_a_learning_rate_that_blows_up_stops_the_run(new_run: NewRun) -> None:
+    settings = Settings(epochs=2, batch_size=8, learning_rate=1e30, warmup=0.0, max_length=32)
+    with pytest.raises(NonFiniteLossError, match=r"became (nan|inf) at step [23]\. Lower learning_rate \(now 1e\+30\)"):
+        new_run(settings).train()
+
+
+# --- going on --------------------------------------------------------------------------------
+
+
+class Interrupted(Exception):
+    pass
+
+
+def test_a_run_that_was_cut_off_ends_as_if_it_had_not_been(new_run: NewRun, tmp_path: Path) -> None:
+    settings = Settings(epochs=3, learning_rate=5e-3, batch_size=8, max_length=32, dropout=0.2)
+    whole = new_run(settings).train(output_dir=tmp_path / "whole")
+    calls = []
+
+    def cut_off_in_the_second_epoch(prediction: Any) -> dict[str, float]:
+        calls.append(None)
+        if len(calls) == 2:
+            raise Interrupted
+        return figures(prediction)
+
+    with pytest.raises(Interrupted):
+        new_run(settings).train(cut_off_in_the_second_epoch, output_dir=tmp_path / "cut")
+    resumed = new_run(settings).train(output_dir=tmp_path / "cut", resume=True)
+    assert_same(state(resumed.model), state(whole.model))
+    assert resumed.history[-1] == whole.history[-1]
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_run_resumed_in_the_middle_of_an_epoch_is_the_same_bit_for_bit(
+    new_run: NewRun, tmp_path: Path, accumulate: int
+) -> None:
+    def arguments(folder: str) -> TrainingArguments:
+        return TrainingArguments(
+            str(tmp_path / folder),
+            num_train_epochs=2,
+            per_device_train_batch_size=4,
+            gradient_accumulation_steps=accumulate,
+            learning_rate=5e-3,
+            train_sampling_strategy="group_by_length",
+            remove_unused_columns=False,
+            save_strategy="steps",
+            save_steps=3,
+            disable_tqdm=True,
+            use_cpu=True,
+        )
+
+    settings = Settings(dropout=0.2, max_length=32)
+    rows = 32  # 8 or 4 steps an epoch: step 3 is in the middle of the first
+    whole = new_run(settings, rows).train(args=arguments("whole"))
+    shutil.copytree(tmp_path / "whole" / "checkpoint-3", tmp_path / "cut" / "checkpoint-3")
+    resumed = new_run(settings, rows).train(args=arguments("cut"), resume=True)
+    assert_same(state(resumed.model), state(whole.model))
+
+
+def test_resuming_without_a_checkpoint_is_refused_before_training(new_run: NewRun, tmp_path: Path) -> None:
+    run = new_run()
+    before = state(run.model)
+    with pytest.raises(ConfigError, match="resume=True found no checkpoint"):
+        run.train(output_dir=tmp_path, resume=True)
+    assert_same(state(run.model), before)
+
+
+def test_two_runs_with_one_seed_are_the_same_and_with_two_differ(new_run: NewRun) -> None:
+    first, second = (state(new_run().train().model) for _ in range(2))
+    assert_same(first, second)
+    other = state(new_run(Settings(epochs=2, learning_rate=5e-3, batch_size=8, max_length=32, seed=1)).train().model)
+    assert any(not torch.equal(first[name], other[name]) for name in first)
