@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from datasets import Dataset
@@ -49,17 +50,20 @@ def row_of(report: EvaluationReport, seconds: float, trainable: int | None, sett
     }
 
 
-def sentlora_row(name: str, rows: int | None, train: Dataset, validation: Dataset, base: str, seed: int) -> Row:
-    """Fit with the recipe's own settings; with all rows, the one line that a user writes."""
+def sentlora_row(
+    name: str, settings: dict[str, Any], rows: int | None, train: Dataset, validation: Dataset, base: str, seed: int
+) -> Row:
+    """Fit with the recipe's own settings; with all rows, by the one line that a user writes."""
     begun = time.perf_counter()
+    clf = SentimentLoRA(base, seed=seed)
     if rows is None:
-        clf = SentimentLoRA(base, seed=seed).fit(name)
+        clf.fit(name)
     else:
-        clf = SentimentLoRA(base, seed=seed, **get_recipe(name).settings).fit(train)
+        clf.set_params(**settings).fit(train)
     seconds = time.perf_counter() - begun
     report = clf.evaluate(validation)
-    settings = {**clf.settings_.to_dict(), "history": clf.history_}
-    return row_of(report, seconds, clf.trainable_parameters.trainable, settings)
+    used = {**clf.settings_.to_dict(), "history": clf.history_}
+    return row_of(report, seconds, clf.trainable_parameters.trainable, used)
 
 
 def plain_row(train: Dataset, validation: Dataset, base: str, seed: int, epochs: float) -> Row:
@@ -79,7 +83,7 @@ def plain_row(train: Dataset, validation: Dataset, base: str, seed: int, epochs:
     return row_of(report, seconds, trainable, {**settings, "batch_size": BATCH_SIZE})
 
 
-def baseline_row(classifier: Any, train: Dataset, validation: Dataset) -> Row:
+def baseline_row(train: Dataset, validation: Dataset, classifier: Any) -> Row:
     """Fit a classifier of scikit-learn. Its seconds hold the prediction of the validation split as well."""
     begun = time.perf_counter()
     parts = (split[column][:] for split in (train, validation) for column in ("text", "label"))
@@ -98,16 +102,18 @@ def measure(args: argparse.Namespace) -> None:
     folder = output_folder(args)
     kept = RowsFile(folder / f"quality_{args.data}.json" if folder else None, fresh=args.fresh)
     # Part of the key: a row measured with other settings is another row.
-    recipe = Settings.resolve(get_recipe(args.data).settings)
-    used = f"r={recipe.r} {recipe.targets}, lr {recipe.learning_rate:g} {recipe.scheduler}, {recipe.epochs:g} epochs"
+    own = {**get_recipe(args.data).settings, **({"epochs": 1} if args.smoke else {})}
+    recipe = Settings.resolve(own).with_epochs_for(len(train))
+    used = f"r={recipe.r} {recipe.targets}, lr={recipe.learning_rate:g} {recipe.scheduler}, epochs={recipe.epochs:g}"
     tasks: list[tuple[str, str, Callable[[], Row]]] = []
     for seed in args.seeds:
-        ours = lambda seed=seed: sentlora_row(args.data, rows, train, validation, args.base, seed)  # noqa: E731
-        plain = lambda seed=seed: plain_row(train, validation, args.base, seed, args.plain_epochs)  # noqa: E731
+        ours = partial(sentlora_row, args.data, own, rows, train, validation, args.base, seed)
+        plain = partial(plain_row, train, validation, args.base, seed, args.plain_epochs)
         tasks.append(("sentlora", f"sentlora, {args.base}, {used}, seed {seed}", ours))
-        tasks.append(("plain", f"plain peft, {args.base}, {args.plain_epochs:g} epochs, seed {seed}", plain))
-    tasks.append(("tfidf", "TF-IDF + logistic regression", lambda: baseline_row(tfidf_classifier(), train, validation)))
-    tasks.append(("majority", "most frequent class", lambda: baseline_row(majority_classifier(), train, validation)))
+        tasks.append(("plain", f"plain peft, {args.base}, epochs={args.plain_epochs:g}, seed {seed}", plain))
+    baseline = partial(baseline_row, train, validation)
+    tasks.append(("tfidf", "TF-IDF + logistic regression", partial(baseline, tfidf_classifier())))
+    tasks.append(("majority", "most frequent class", partial(baseline, majority_classifier())))
     order = ["majority", "tfidf", "sentlora", "plain"]  # the quick ones first
     wanted = [task for kind in order for task in tasks if task[0] == kind and kind in args.only]
     found = {name: kept.get(f"{name}, {len(train)} rows", run) for _, name, run in wanted}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from argparse import Namespace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ def accuracy(args: Namespace) -> None:
     found: dict[str, list[float]] = {name: [] for name in WAYS}
     for seed in range(seeds):
         for name in WAYS:
-            found[name].append(kept.get(f"{name}, {n} rows, seed {seed}", lambda n=name, s=seed: row(n, s))["accuracy"])
+            found[name].append(kept.get(f"{name}, {n} rows, seed {seed}", partial(row, name, seed))["accuracy"])
     show(f"SST-2 validation accuracy after one epoch of {n:,} rows, {seeds} seeds", accuracy_table(found))
 
 

@@ -19,7 +19,7 @@ import pandas as pd
 import pytest
 import torch
 import transformers
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from sentlora import SentimentLoRA
 
@@ -62,13 +62,17 @@ def make_reviews(n: int, seed: int) -> pd.DataFrame:
 
 
 def make_tokenizer() -> Any:
-    """Train a WordPiece tokenizer of BERT's kind on the toy vocabulary, in memory."""
-    core = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    """Return a WordPiece tokenizer of BERT's kind: the toy vocabulary, and letters for other words.
+
+    Its vocabulary is written down, not trained: the trainer of ``tokenizers`` breaks ties at random.
+    """
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *POSITIVE, *NEGATIVE, *NEUTRAL, *letters[1:]]
+    tokens += [f"##{letter}" for letter in letters]
+    core = Tokenizer(models.WordPiece({token: i for i, token in enumerate(tokens)}, unk_token="[UNK]"))
     core.normalizer = normalizers.BertNormalizer(lowercase=True)
     core.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    trainer = trainers.WordPieceTrainer(vocab_size=200, special_tokens=special, min_frequency=1, show_progress=False)
-    core.train_from_iterator([" ".join(POSITIVE + NEGATIVE + NEUTRAL)] * 5, trainer)
+    core.decoder = decoders.WordPiece()
     core.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )

@@ -78,7 +78,7 @@ def test_a_later_layer_wins_and_none_sets_nothing() -> None:
 
 
 def test_an_unknown_setting_is_refused_with_those_there_are() -> None:
-    with pytest.raises(ConfigError, match="Unknown setting 'rank'; the settings are: alpha, batch_size.*weight_decay"):
+    with pytest.raises(ConfigError, match=r"Unknown setting 'rank'; the settings are: alpha, batch_size.*weight_decay"):
         Settings.resolve({"rank": 8})
 
 
@@ -97,6 +97,20 @@ def test_an_unknown_setting_is_refused_with_those_there_are() -> None:
 )
 def test_settings_are_plain_json(changes: dict[str, Any]) -> None:
     json.dumps(Settings(**changes).to_dict())
+
+
+@pytest.mark.parametrize(
+    ("rows", "batch_size", "epochs"),
+    [(100_000, 32, 3), (3_200, 32, 3), (3_168, 32, 4), (640, 32, 15), (480, 32, 20), (1, 32, 20), (640, 8, 4)],
+)
+def test_little_data_gets_more_epochs(rows: int, batch_size: int, epochs: int) -> None:
+    assert Settings(batch_size=batch_size).with_epochs_for(rows).epochs == epochs
+
+
+@pytest.mark.parametrize("epochs", [0, 0.5, 7])
+def test_epochs_that_were_chosen_stay(epochs: float) -> None:
+    settings = Settings(epochs=epochs, r=3)
+    assert settings.with_epochs_for(10) == settings
 
 
 def test_settings_come_back_from_json() -> None:
@@ -125,7 +139,7 @@ def edited(**changes: Any) -> str:
         (edited(schema_version="drop"), "schema version None"),
         (edited(labels="drop"), "lacks the field 'labels'"),
         (edited(base_model="drop", max_length="drop"), "lacks the field 'base_model'"),
-        (edited(prompt="x"), "does not know: 'prompt'. Update sentlora"),
+        (edited(prompt="x"), "has a field unknown to this sentlora: 'prompt'. Update sentlora"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_named(text: str, words: str) -> None:

@@ -31,7 +31,9 @@ def test_each_is_also_the_class_that_users_catch(error: type, standard: type) ->
 
 
 def test_every_exception_of_the_module_is_ours() -> None:
-    found = [value for value in vars(errors).values() if isinstance(value, type) and value.__module__ == errors.__name__]
+    found = [
+        value for value in vars(errors).values() if isinstance(value, type) and value.__module__ == errors.__name__
+    ]
     assert len(found) >= 11
     assert all(issubclass(error, errors.SentloraError) for error in found)
 

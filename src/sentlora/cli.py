@@ -30,9 +30,9 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results only."
 @app.callback(invoke_without_command=True)
 def _root(version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
     if version:
-        from sentlora import __version__
+        from importlib.metadata import version as version_of
 
-        print(__version__)
+        print(version_of("sentlora"))
         raise typer.Exit
 
 

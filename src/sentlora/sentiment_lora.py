@@ -232,7 +232,7 @@ class SentimentLoRA(ClassifierMixin, BaseEstimator):
         model = backbone.load_encoder(self.base_model, labels, revision=self.revision)
         backbone.check_length(settings.max_length, model.config, tokenizer, self.base_model)
         config = self.lora if self.lora is not None else lora_config(model, settings)
-        adapted = attach(model, config, train_head=settings.train_head)
+        adapted = attach(model, config, train_head=settings.train_head).to(backbone.best_device())
         self._take(adapted, tokenizer, settings, labels)
 
     def _take(self, model: Any, tokenizer: Any, settings: Settings, labels: LabelMap) -> None:

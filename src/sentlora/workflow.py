@@ -124,7 +124,13 @@ def predictions(clf: SentimentLoRA, rows: pd.DataFrame, text_column: str) -> pd.
     Returns:
         The table with ``prediction``, ``confidence`` (probability of the prediction) and one
         ``p_LABEL`` column per label.
+
+    Raises:
+        DataError: If the table has a column of one of these names.
     """
+    new = ["prediction", "confidence", *(f"p_{name}" for name in clf.labels_.names)]
+    if taken := [name for name in new if name in rows.columns]:
+        raise DataError(f"The column {taken[0]!r} of the file would be overwritten. Rename it, or drop it.")
     probabilities = clf.predict_proba(rows[text_column])
     ids = decide(probabilities, clf.labels_.positive_id, clf.threshold_)
     out = rows.copy()

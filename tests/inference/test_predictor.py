@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,13 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sentlora import SentimentLoRA
+from sentlora.config import Settings
 from sentlora.inference.decision import decide, softmax
 from sentlora.inference.predictor import Predictor, merge_in_place, token_batches, unmerge_in_place
+from sentlora.labels import LabelMap
 from sentlora.model.adapter import attach, lora_config
 from sentlora.model.backbone import load_encoder, load_tokenizer
 from sentlora.model.classification import ClassificationObjective
-from sentlora.config import Settings
-from sentlora.labels import LabelMap
 
 PAIR = LabelMap(("negative", "positive"))
 
@@ -35,7 +37,7 @@ def new_predictor(base: str, tokens_per_batch: int | None = None) -> Predictor:
             if "lora_B" in name:
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.05)
     objective = ClassificationObjective(load_tokenizer(base), max_length=24)
-    return Predictor(adapted, objective, tokens_per_batch=tokens_per_batch, verbose=False)
+    return Predictor(adapted.eval(), objective, tokens_per_batch=tokens_per_batch, verbose=False)
 
 
 def one_by_one(predictor: Predictor, texts: list[str]) -> np.ndarray:
@@ -179,19 +181,42 @@ def test_the_bar_is_shown_from_1000_texts_on(tiny_bert: str, capsys: pytest.Capt
 def in_threads(n: int, work: Any) -> list[Any]:
     """Start the work in ``n`` threads at the same moment."""
     barrier = threading.Barrier(n)
+    interval = sys.getswitchinterval()
 
     def wait_and_work(i: int) -> Any:
         barrier.wait()
         return work(i)
 
-    with ThreadPoolExecutor(n) as pool:
-        return list(pool.map(wait_and_work, range(n)))
+    sys.setswitchinterval(1e-6)  # so that they do get in each other's way
+    try:
+        with ThreadPoolExecutor(n) as pool:
+            return list(pool.map(wait_and_work, range(n)))
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def test_sixteen_threads_give_what_one_gives(tiny_bert: str, texts: list[str]) -> None:
     expected = new_predictor(tiny_bert).scores(texts)
     shared = new_predictor(tiny_bert)  # not merged yet: the threads meet there
     for scores in in_threads(16, lambda i: shared.scores(texts)):
+        np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-5)
+
+
+class SlowList(list):
+    """Stands for a busy machine: the thread that wrote a weight is held up before it notes that it did."""
+
+    def append(self, item: Any) -> None:
+        time.sleep(0.02)
+        super().append(item)
+
+
+def test_no_weight_is_merged_twice_when_threads_begin_at_once(tiny_bert: str, texts: list[str]) -> None:
+    expected = new_predictor(tiny_bert).scores(texts)
+    shared = new_predictor(tiny_bert)
+    for module in shared.model.modules():
+        if hasattr(module, "merged_adapters"):
+            module.merged_adapters = SlowList()
+    for scores in in_threads(4, lambda i: shared.scores(texts)):
         np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-5)
 
 

@@ -101,11 +101,15 @@ def test_a_body_without_a_pooler_is_no_fault(tmp_path: Path, tokenizer: Any) -> 
     assert backbone.load_encoder(folder, PAIR).bert.pooler is not None
 
 
-@pytest.mark.parametrize("load", [backbone.load_config, backbone.load_tokenizer, lambda b: backbone.load_encoder(b, PAIR)])
+@pytest.mark.parametrize(
+    "load", [backbone.load_config, backbone.load_tokenizer, lambda b: backbone.load_encoder(b, PAIR)]
+)
 @pytest.mark.parametrize("name", ["someone/no-such-model-at-all", "no/such/folder", "EMPTY"])
 def test_a_base_that_is_not_there_is_named(load: Callable[[str], Any], name: str, tmp_path: Path) -> None:
     name = str(tmp_path) if name == "EMPTY" else name
-    with pytest.raises(BackboneError, match=r"could not be loaded. Expected a Hub id.*'minilm'.*The reason given: ") as e:
+    with pytest.raises(
+        BackboneError, match=r"could not be loaded. Expected a Hub id.*'minilm'.*The reason given: "
+    ) as e:
         load(name)
     assert f"The base model {name!r}" in str(e.value)
     assert "\n" not in str(e.value)

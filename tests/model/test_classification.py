@@ -56,7 +56,9 @@ def test_a_text_that_fits_is_left_whole(tokenizer: Any, truncation: str, tokens:
 
 
 @settings(deadline=None, max_examples=60)
-@given(tokens=st.integers(0, 60), max_length=st.integers(4, 50), truncation=st.sampled_from(["head", "tail", "head-tail"]))
+@given(
+    tokens=st.integers(0, 60), max_length=st.integers(4, 50), truncation=st.sampled_from(["head", "tail", "head-tail"])
+)
 def test_no_text_is_longer_than_max_length(tokenizer: Any, tokens: int, max_length: int, truncation: str) -> None:
     whole = plain(tokenizer, text_of(tokens))
     found = encode(tokenizer, text_of(tokens), max_length, truncation)
@@ -69,7 +71,9 @@ def test_no_text_is_longer_than_max_length(tokenizer: Any, tokens: int, max_leng
 
 def test_a_tokenizer_without_an_end_token(tokenizer: Any) -> None:
     bare = copy.deepcopy(tokenizer)
-    bare.backend_tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A", special_tokens=[("[CLS]", 2)])
+    bare.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A", special_tokens=[("[CLS]", 2)]
+    )
     tokens = plain(bare, text_of(50))
     assert encode(bare, text_of(50), 10, "tail") == [CLS, *tokens[-9:]]
     assert encode(bare, text_of(50), 10, "head") == [CLS, *tokens[:9]]
@@ -89,7 +93,9 @@ def test_a_long_text_is_cut_without_a_warning(tokenizer: Any, capsys: pytest.Cap
 
 def test_a_batch_is_as_wide_as_its_longest_row(tokenizer: Any) -> None:
     objective = ClassificationObjective(tokenizer, max_length=16)
-    rows = [{**row, "labels": label} for row, label in zip(objective.encode(["good", "a b c", ""]), (1, 0, 1), strict=True)]
+    rows = [
+        {**row, "labels": label} for row, label in zip(objective.encode(["good", "a b c", ""]), (1, 0, 1), strict=True)
+    ]
     batch = objective.collate(rows)
     width = max(len(row["input_ids"]) for row in rows)
     assert batch["input_ids"].shape == batch["attention_mask"].shape == (3, width)

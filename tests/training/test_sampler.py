@@ -19,9 +19,7 @@ def batches(rows: list[int], size: int) -> list[list[int]]:
     return [rows[i : i + size] for i in range(0, len(rows), size)]
 
 
-@given(
-    st.lists(st.integers(1, 512), max_size=400), st.integers(1, 40), st.integers(0, 2**31), st.integers(0, 100)
-)
+@given(st.lists(st.integers(1, 512), max_size=400), st.integers(1, 40), st.integers(0, 2**31), st.integers(0, 100))
 def test_every_row_comes_once(lengths: list[int], batch_size: int, seed: int, epoch: int) -> None:
     rows = order(lengths, batch_size, seed, epoch)
     assert sorted(rows) == list(range(len(lengths)))

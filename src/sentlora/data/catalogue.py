@@ -149,7 +149,15 @@ _BUILT_IN = {
             description="Phrases and sentences from film reviews (SST-2 of GLUE), positive or negative.",
             citation="Socher et al. 2013, Recursive Deep Models, EMNLP; Wang et al. 2019, GLUE",
             licence=_UNCLEAR,
-            settings={"max_length": 128},
+            settings={
+                "max_length": 128,
+                "r": 16,
+                "alpha": 16,
+                "targets": "all-linear",
+                "learning_rate": 5e-4,
+                "scheduler": "cosine",
+                "epochs": 3,
+            },
         ),
     )
 }

@@ -110,7 +110,7 @@ def read_data(
             found = read_source(data, verbose=verbose)
             data, source, recipe = found.data, found.words, found.recipe
         else:
-            source, recipe = f"a {type(data).__name__}", None
+            source, recipe = _name_of(data), None
         if recipe is not None:
             # The rows of a recipe are prepared, whatever their columns are called at the source.
             text_column, label_column = "text", "label"
@@ -120,6 +120,16 @@ def read_data(
         }
     splits, label_map = build_splits(tables, labels, verbose=verbose)
     return SentimentData(splits, label_map, source, recipe)
+
+
+def _name_of(data: Any) -> str:
+    """Say what an object of rows is: the dataset's own name where it has one."""
+    first = next(iter(data.values()), None) if isinstance(data, DatasetDict) else data
+    name = first.info.dataset_name if isinstance(first, Dataset) else None
+    if name is None:
+        return f"a {type(data).__name__}"
+    split = f":{first.split}" if isinstance(data, Dataset) and data.split is not None else ""
+    return f"{len(data):,} rows of {name}{split}" if isinstance(data, Dataset) else str(name)
 
 
 def _parts(data: Any, default_split: str) -> dict[str, Any]:

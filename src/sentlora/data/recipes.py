@@ -90,6 +90,9 @@ def load_recipe(
                 f"There is no split {split!r} of {recipe.name!r} to sample; found the splits {list(splits)}."
             )
         splits[split] = subsample(splits[split], n, seed, verbose=verbose)
+    for rows in splits.values():
+        # Rows carry their name along, so that a report on them can say what it was on.
+        rows.info.dataset_name = recipe.name
     return splits
 
 

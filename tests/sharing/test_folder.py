@@ -1,0 +1,262 @@
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sentlora import SentimentLoRA
+from sentlora.config import SentimentConfig
+from sentlora.errors import AdapterFolderError, LabelError
+from sentlora.labels import LabelMap
+from sentlora.sharing.folder import REQUIRED, file_hash, read_folder, write_folder
+
+CONFIG = SentimentConfig(base_model="some/base", labels=LabelMap(("negative", "positive")), max_length=64)
+
+
+def fill_with(word: str) -> Callable[[Path], None]:
+    def fill(folder: Path) -> None:
+        (folder / "adapter_config.json").write_text(f'{{"word": "{word}"}}')
+        (folder / "adapter_model.safetensors").write_bytes(word.encode() * 1000)
+        (folder / "tokenizer.json").write_text(word)
+        (folder / "README.md").write_text(word)
+
+    return fill
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_folder(tmp_path / "place" / "adapter", CONFIG, fill_with("old"))
+
+
+# --- writing ---------------------------------------------------------------------------------
+
+
+def test_what_is_written_is_read(folder: Path) -> None:
+    config = read_folder(folder)
+    assert dataclasses.replace(config, files={}) == CONFIG
+    assert set(config.files) == {"adapter_config.json", "adapter_model.safetensors", "tokenizer.json"}
+    for name, value in config.files.items():
+        assert value == hashlib.sha256((folder / name).read_bytes()).hexdigest() == file_hash(folder / name)
+
+
+def test_the_folder_may_be_read_by_others(folder: Path) -> None:
+    assert folder.stat().st_mode & 0o777 == 0o755
+    assert folder.is_absolute()
+
+
+def test_an_adapter_folder_is_replaced_whole(folder: Path) -> None:
+    (folder / "stale.txt").write_text("left from the old one")
+    assert write_folder(folder, CONFIG, fill_with("new")) == folder
+    assert (folder / "tokenizer.json").read_text() == "new"
+    assert not (folder / "stale.txt").exists()
+    assert [path.name for path in folder.parent.iterdir()] == ["adapter"]
+    read_folder(folder)
+
+
+@pytest.mark.parametrize("failure", [RuntimeError("disk full"), KeyboardInterrupt()], ids=repr)
+def test_a_failure_leaves_the_old_folder_whole_and_no_litter(folder: Path, failure: BaseException) -> None:
+    before = contents(folder)
+
+    def fill(draft: Path) -> None:
+        fill_with("new")(draft)
+        raise failure
+
+    with pytest.raises(type(failure)):
+        write_folder(folder, CONFIG, fill)
+    assert contents(folder) == before
+    assert [path.name for path in folder.parent.iterdir()] == ["adapter"]
+    read_folder(folder)
+
+
+def test_a_failure_leaves_nothing_where_nothing_was(tmp_path: Path) -> None:
+    def fill(draft: Path) -> None:
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_folder(tmp_path / "adapter", CONFIG, fill)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_draft_is_beside_the_final_place_and_the_old_folder_stays_until_the_end(folder: Path) -> None:
+    seen = []
+
+    def fill(draft: Path) -> None:
+        fill_with("new")(draft)
+        seen.append(draft)
+        read_folder(folder)  # a reader in between finds the old one whole
+        assert (folder / "tokenizer.json").read_text() == "old"
+
+    write_folder(folder, CONFIG, fill)
+    assert seen[0].parent == folder.parent
+    assert not seen[0].exists()
+
+
+def test_a_foreign_folder_is_left_untouched(tmp_path: Path) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter1.tex").write_text("years of work")
+    with pytest.raises(
+        AdapterFolderError, match="thesis exists and is no adapter folder of sentlora; it was left untou"
+    ):
+        write_folder(tmp_path / "thesis", CONFIG, fill_with("new"))
+    assert contents(tmp_path / "thesis") == {"chapter1.tex": b"years of work"}
+
+
+def test_a_file_in_the_way_is_left_untouched(tmp_path: Path) -> None:
+    (tmp_path / "adapter").write_text("a file")
+    with pytest.raises(AdapterFolderError, match=r"exists and is no adapter folder.*Choose another folder"):
+        write_folder(tmp_path / "adapter", CONFIG, fill_with("new"))
+    assert (tmp_path / "adapter").read_text() == "a file"
+
+
+def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
+    (tmp_path / "adapter").mkdir()
+    read_folder(write_folder(tmp_path / "adapter", CONFIG, fill_with("new")))
+    assert [path.name for path in tmp_path.iterdir()] == ["adapter"]
+
+
+def test_a_place_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(AdapterFolderError, match=r"Cannot write to .*file.*: .*\. Choose another folder"):
+        write_folder(tmp_path / "file" / "adapter", CONFIG, fill_with("new"))
+
+
+def test_a_relative_path_and_a_home_are_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert write_folder("here", CONFIG, fill_with("x")) == tmp_path / "here"
+    assert write_folder("~/there", CONFIG, fill_with("x")) == tmp_path / "home" / "there"
+    read_folder("~/there")
+
+
+def test_a_link_to_an_adapter_folder_leads_to_the_new_one(folder: Path) -> None:
+    link = folder.parent / "latest"
+    link.symlink_to(folder, target_is_directory=True)
+    write_folder(link, CONFIG, fill_with("new"))
+    assert (link / "tokenizer.json").read_text() == "new"
+    read_folder(link)
+    assert sorted(path.name for path in folder.parent.iterdir()) == ["adapter", "latest"]
+
+
+# --- reading ---------------------------------------------------------------------------------
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(AdapterFolderError, match=r"Expected an adapter folder at .*nowhere; there is none"):
+        read_folder(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("name", REQUIRED)
+def test_a_missing_file_is_named_with_those_there_are(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    with pytest.raises(AdapterFolderError, match=f"lacks the file {name}; it holds: .*README.md.*tokenizer.json. Copy"):
+        read_folder(folder)
+    with pytest.raises(AdapterFolderError, match=f"lacks the file {name}"):
+        read_folder(folder, verify=False)
+
+
+def test_an_empty_folder_holds_nothing(tmp_path: Path) -> None:
+    with pytest.raises(AdapterFolderError, match="it holds: nothing"):
+        read_folder(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["adapter_config.json", "adapter_model.safetensors", "tokenizer.json"])
+def test_a_changed_file_is_named(folder: Path, name: str) -> None:
+    data = bytearray((folder / name).read_bytes())
+    data[-1] ^= 1
+    (folder / name).write_bytes(data)
+    with pytest.raises(
+        AdapterFolderError, match=rf"{name} is not the file that was saved \(its SHA-256 differs\).*verify=F"
+    ):
+        read_folder(folder)
+    assert read_folder(folder, verify=False).labels == CONFIG.labels
+
+
+def test_a_tokenizer_file_that_went_missing_is_named(folder: Path) -> None:
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(AdapterFolderError, match=r"lacks the file tokenizer.json\. Copy"):
+        read_folder(folder)
+
+
+def test_the_card_may_be_edited(folder: Path) -> None:
+    (folder / "README.md").write_text("my own words")
+    (folder / "notes.txt").write_text("more of them")
+    read_folder(folder)
+
+
+def edit(folder: Path, **changes: object) -> None:
+    path = folder / "sentlora.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+@pytest.mark.parametrize("name", ["../outside", "/etc/hostname", "sub/file"])
+def test_a_file_outside_the_folder_is_not_read(folder: Path, name: str) -> None:
+    (folder.parent / "outside").write_text("secret")
+    edit(folder, files={name: "0" * 64})
+    with pytest.raises(AdapterFolderError, match=r"names the file '.*', which is outside the folder"):
+        read_folder(folder)
+
+
+def test_another_schema_version_is_refused(folder: Path) -> None:
+    edit(folder, schema_version=99)
+    with pytest.raises(AdapterFolderError, match=r"sentlora.json has schema version 99; this sentlora reads version 1"):
+        read_folder(folder)
+
+
+@pytest.mark.parametrize("text", [b"{", b"\xff\xfe\x00"], ids=["cut off", "no UTF-8"])
+def test_a_configuration_that_is_no_json_is_named(folder: Path, text: bytes) -> None:
+    (folder / "sentlora.json").write_bytes(text)
+    with pytest.raises(AdapterFolderError, match=r"sentlora.json is not valid JSON"):
+        read_folder(folder)
+
+
+@pytest.mark.parametrize("labels", [None, 3, [], {"names": ["a", "b"]}], ids=str)
+def test_a_label_map_of_another_kind_is_refused(folder: Path, labels: object) -> None:
+    edit(folder, labels=labels)
+    with pytest.raises((AdapterFolderError, LabelError), match="label"):
+        read_folder(folder)
+
+
+# --- a real folder ---------------------------------------------------------------------------
+
+
+def test_what_an_adapter_folder_holds(saved: Path) -> None:
+    names = {path.name for path in saved.iterdir()}
+    assert names >= {
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "sentlora.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "README.md",
+        "metrics.json",
+        "training_log.jsonl",
+    }
+    assert "config.json" not in names  # it would break the Auto classes of peft
+    assert not [name for name in names if name.endswith((".bin", ".pt", ".pkl", ".pth"))]
+    assert os.access(saved, os.R_OK)
+    log = [json.loads(line) for line in (saved / "training_log.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in log] == [1, 2, 3, 4, 5, 6]
+    best = json.loads((saved / "metrics.json").read_text())["validation"]
+    assert best["f1_macro"] == max(row["f1_macro"] for row in log)
+
+
+def test_nothing_pickled_is_read(saved: Path, tmp_path: Path) -> None:
+    """A pickle that lies in the folder is not opened, and does not stand in for the weights."""
+    folder = tmp_path / "adapter"
+    shutil.copytree(saved, folder)
+    (folder / "adapter_model.bin").write_bytes(b"cos\nabort\n(tR.")
+    (folder / "training_args.bin").write_bytes(b"cos\nabort\n(tR.")
+    SentimentLoRA.load(folder, verbose=False)
+    (folder / "adapter_model.safetensors").unlink()
+    with pytest.raises(AdapterFolderError, match=r"lacks the file adapter_model.safetensors"):
+        SentimentLoRA.load(folder, verbose=False)

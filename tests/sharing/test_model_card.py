@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+import huggingface_hub
+import numpy as np
+import pytest
+from peft import LoraConfig, TaskType
+
+from sentlora import SentimentLoRA
+from sentlora.config import SentimentConfig, Settings
+from sentlora.labels import LabelMap
+from sentlora.sharing.model_card import model_card
+
+CONFIG = SentimentConfig(
+    base_model="minilm",
+    labels=LabelMap(("negative", "neutral", "positive")),
+    max_length=77,
+    trained_on="imdb, from the package x 1.0",
+    settings=Settings(r=3, targets=["query", "mlp"]).to_dict(),
+)
+METRICS = {"imdb:test": {"accuracy": 0.87654321, "n": 1000, "roc_auc": None}, "validation": {"f1": 0.5}}
+CARD = model_card(CONFIG, "sentence-transformers/all-MiniLM-L6-v2", METRICS)
+
+
+def python_blocks(card: str) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", card, re.MULTILINE | re.DOTALL)
+
+
+def test_the_metadata_is_read_by_the_hub() -> None:
+    data = huggingface_hub.ModelCard(CARD).data
+    assert data.base_model == "sentence-transformers/all-MiniLM-L6-v2"
+    assert data.library_name == "peft"
+    assert data.pipeline_tag == "text-classification"
+    assert {"lora", "sentiment"} <= set(data.tags)
+
+
+@pytest.mark.parametrize("base", ["runs/v2: final", "it's", "C:\\models\\tiny", "123"])
+def test_a_base_with_an_odd_name_is_still_metadata(base: str) -> None:
+    assert huggingface_hub.ModelCard(model_card(CONFIG, base, None)).data.base_model == base
+
+
+def test_the_facts_are_in_the_card() -> None:
+    assert "`minilm`" in CARD
+    assert "0 `negative`, 1 `neutral`, 2 `positive`" in CARD
+    assert "Trained on: imdb, from the package x 1.0." in CARD
+    assert "| imdb:test | accuracy | 0.8765 |" in CARD
+    assert "| validation | f1 | 0.5000 |" in CARD
+    assert "num_labels=3" in CARD
+    assert "max_length=77" in CARD
+    assert "| `r` | `3` |" in CARD
+    assert "roc_auc" not in CARD  # there was no figure
+
+
+def test_nothing_is_said_of_what_was_not_measured() -> None:
+    for metrics in (None, {}):
+        card = model_card(dataclasses.replace(CONFIG, trained_on=""), "x/y", metrics)
+        assert "Measured" not in card
+        assert "Trained on" not in card
+
+
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
+def test_the_lines_for_plain_peft_give_the_same_logits(fitted: SentimentLoRA, saved: Path) -> None:
+    block = next(b for b in python_blocks((saved / "README.md").read_text()) if "AutoPeftModel" in b)
+    assert "sentlora" not in block
+    namespace: dict[str, object] = {}
+    exec(block.replace("path/to/this/folder", str(saved)), namespace)
+    logits = namespace["logits"].detach().numpy()
+    np.testing.assert_allclose(logits, fitted.decision_function(["I loved it"]), rtol=0, atol=1e-5)
+    assert namespace["inputs"]["input_ids"].shape[1] > 2
+
+
+def test_the_lines_for_sentlora_run(saved: Path) -> None:
+    block = next(b for b in python_blocks((saved / "README.md").read_text()) if "import SentimentLoRA" in b)
+    namespace: dict[str, object] = {}
+    exec(block.replace("path/to/this/folder", str(saved)), namespace)
+    assert namespace["clf"].classes_.tolist() == ["negative", "positive"]
+
+
+def test_the_card_of_a_run_with_a_lora_config_does_not_claim_other_settings(tiny_bert: str, tmp_path: Path) -> None:
+    lora = LoraConfig(task_type=TaskType.SEQ_CLS, r=3, lora_alpha=5, lora_dropout=0.3, target_modules=["query"])
+    clf = SentimentLoRA(tiny_bert, lora=lora, epochs=0, verbose=False).fit(["good", "bad"] * 4, ["p", "n"] * 4)
+    card = (clf.save(tmp_path / "adapter") / "README.md").read_text()
+    for wrong in ("| `r` | `8` |", "| `alpha` | `16` |", "| `dropout` | `0.05` |", "| `targets` | `attention` |"):
+        assert wrong not in card

