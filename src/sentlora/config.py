@@ -20,7 +20,15 @@ SCHEMA_VERSION = 1
 TRUNCATIONS = ("head", "tail", "head-tail")
 _FEWEST_STEPS = 300
 _FEWEST_EPOCHS, _MOST_EPOCHS = 3, 20
-SCHEDULERS = ("linear", "cosine", "constant")
+SCHEDULERS = (
+    "linear",
+    "cosine",
+    "constant",
+    "constant_with_warmup",
+    "cosine_with_restarts",
+    "polynomial",
+    "inverse_sqrt",
+)
 
 
 @dataclass(frozen=True)
@@ -39,7 +47,8 @@ class Settings:
         batch_size: Rows per optimizer step and device.
         max_length: Tokens a text is truncated to, special tokens included.
         truncation: Which part of a long text stays: ``head``, ``tail`` or ``head-tail``.
-        scheduler: Shape of the learning rate: ``linear``, ``cosine`` or ``constant``.
+        scheduler: Shape of the learning rate: ``linear``, ``cosine``, ``constant``, or another of
+            transformers' that needs no further argument.
         warmup: Share of the steps in which the learning rate rises from zero.
         weight_decay: Weight decay of AdamW.
         early_stopping: Epochs without a better validation score before training stops;
@@ -69,7 +78,11 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Check every value by itself."""
+        """Turn numpy's numbers and arrays into plain ones, and check every value by itself."""
+        for setting in dataclasses.fields(self):
+            value = getattr(self, setting.name)
+            if hasattr(value, "tolist"):  # GridSearchCV over np.arange(...) hands in numpy's own
+                object.__setattr__(self, setting.name, value.tolist())
         _require_int("r", self.r, 1)
         _require_int("batch_size", self.batch_size, 1)
         _require_int("max_length", self.max_length, 4)
@@ -203,6 +216,8 @@ class SentimentConfig:
             raise AdapterFolderError(f"{where} lacks the field {missing[0]!r}. Save the adapter again.")
         if unknown := sorted(set(data) - names):
             raise AdapterFolderError(f"{where} has a field unknown to this sentlora: {unknown[0]!r}. Update sentlora.")
+        if not isinstance(data["labels"], Mapping):
+            raise AdapterFolderError(f"{where} should hold a label map under 'labels'; found {data['labels']!r}.")
         return cls(**{**data, "labels": LabelMap.from_dict(data["labels"])})
 
 
@@ -220,7 +235,7 @@ def _require_int(name: str, value: Any, low: int) -> None:
 def _require_range(
     name: str, value: Any, low: float, high: float | None, *, low_open: bool = False, high_open: bool = False
 ) -> None:
-    fits = isinstance(value, (int, float)) and not isinstance(value, bool) and value == value
+    fits = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     fits = fits and (value > low if low_open else value >= low)
     fits = fits and (high is None or (value < high if high_open else value <= high))
     if not fits:

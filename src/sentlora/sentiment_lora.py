@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,7 @@ from sentlora.model.classification import ClassificationObjective
 from sentlora.sharing.adapter_weights import load_adapter
 from sentlora.sharing.folder import read_folder
 from sentlora.sharing.saving import read_log, save_adapter
+from sentlora.training.arguments import settings_used
 from sentlora.training.run import encode_rows, train
 from sentlora.training.trainer import TrainingData
 
@@ -84,7 +84,6 @@ class SentimentLoRA(ClassifierMixin, BaseEstimator):
         history_: One row per epoch: losses and metrics on the validation split.
 
     Example:
-        >>> from sentlora import SentimentLoRA
         >>> SentimentLoRA("minilm", r=4).get_params()["r"]
         4
     """
@@ -118,7 +117,7 @@ class SentimentLoRA(ClassifierMixin, BaseEstimator):
         seed: int | None = None,
         verbose: bool = True,
     ) -> None:
-        # Nothing else may happen here: scikit-learn's clone() compares what went in with what is kept.
+        # Nothing but this: scikit-learn's clone() compares what went in with what is kept.
         self.base_model = base_model
         self.r = r
         self.alpha = alpha
@@ -171,7 +170,7 @@ class SentimentLoRA(ClassifierMixin, BaseEstimator):
         settings = self._settings(data.recipe.settings if data.recipe is not None else None)
         data = dataclasses.replace(data, splits=self._splits(data, validation, settings.seed))
         say(f"labels: {data.labels}", verbose=self.verbose)
-        settings = settings.with_epochs_for(len(data.splits["train"]))
+        settings = settings_used(settings.with_epochs_for(len(data.splits["train"])), self.lora, self.args)
         set_seed(settings.seed)
         self._build(settings, data.labels)
         self.trained_on_ = data.source
@@ -183,18 +182,22 @@ class SentimentLoRA(ClassifierMixin, BaseEstimator):
         }
         sizes = f"{len(splits['train']):,} rows to train on, {len(splits['validation']):,} to choose the best epoch by"
         say(f"data: {sizes}", verbose=self.verbose)
-        self.history_ = train(
-            self._model,
-            self._objective,
-            TrainingData(**splits),
-            settings,
-            data.labels,
-            compute_metrics=self._compute_metrics,
-            args=self.args,
-            output_dir=self.output_dir,
-            resume=resume,
-            verbose=self.verbose,
-        )
+        try:
+            self.history_ = train(
+                self._model,
+                self._objective,
+                TrainingData(**splits),
+                settings,
+                data.labels,
+                compute_metrics=self._compute_metrics,
+                args=self.args,
+                output_dir=self.output_dir,
+                resume=resume,
+                verbose=self.verbose,
+            )
+        except BaseException:
+            del self._model  # half-trained weights must not answer as if they were trained
+            raise
         return self
 
     def _settings(self, recipe: Mapping[str, Any] | None = None) -> Settings:
@@ -247,8 +250,7 @@ class SentimentLoRA(ClassifierMixin, BaseEstimator):
         self.threshold_: float | None = None
 
     def _compute_metrics(self, prediction: EvalPrediction) -> dict[str, float]:
-        names, positive = self.labels_.names, self.labels_.positive_id
-        return headline(compute(prediction.label_ids, prediction.predictions, names=names, positive_id=positive))
+        return headline(compute(prediction.label_ids, prediction.predictions, names=self.labels_.names))
 
     def predict(self, texts: str | Iterable[str]) -> np.ndarray:
         """Predict the label of each text.
@@ -307,7 +309,9 @@ class SentimentLoRA(ClassifierMixin, BaseEstimator):
         data = self._read(X, y, labels=self.labels_, split="test")
         rows = data.rows_to_report_on()
         probabilities = self.predict_proba(rows["text"][:])
-        report = EvaluationReport.from_scores(rows["label"][:], probabilities, self.labels_, source=data.source)
+        report = EvaluationReport.from_scores(
+            rows["label"][:], probabilities, self.labels_, source=data.source, threshold=self.threshold_
+        )
         self.evaluations_[data.source] = headline(report.metrics)
         return report
 
@@ -333,7 +337,7 @@ class SentimentLoRA(ClassifierMixin, BaseEstimator):
 
         Raises:
             NotFittedError: Before ``fit`` or ``load``.
-            AdapterFolderError: If something else is in the way or the place cannot be written.
+            AdapterFolderError: If something else is in the way.
         """
         self._check_fitted()
         return save_adapter(
@@ -373,12 +377,11 @@ class SentimentLoRA(ClassifierMixin, BaseEstimator):
         """How many parameters train; before ``fit`` counted from the base model's config, without weights."""
         if hasattr(self, "_model"):
             return count_parameters(self._model)
-        config = backbone.load_config(self.base_model, revision=self.revision)
         n_labels = len(LabelMap.of(self.labels)) if self.labels is not None else 2
+        config = backbone.load_config(self.base_model, revision=self.revision)
         return count_from_config(config, self._settings(), n_labels, lora=self.lora)
 
     def _config(self) -> SentimentConfig:
-        packages = ("sentlora", "torch", "transformers", "peft")
         return SentimentConfig(
             base_model=self.base_model,
             base_revision=self.revision,
@@ -390,7 +393,6 @@ class SentimentLoRA(ClassifierMixin, BaseEstimator):
             threshold=self.threshold_,
             trained_on=self.trained_on_,
             settings=self.settings_.to_dict(),
-            versions={name: version(name) for name in packages},
         )
 
     def _check_fitted(self) -> None:

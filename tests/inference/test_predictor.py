@@ -42,11 +42,9 @@ def new_predictor(base: str, tokens_per_batch: int | None = None) -> Predictor:
 
 def one_by_one(predictor: Predictor, texts: list[str]) -> np.ndarray:
     """Score every text alone, without any of the predictor's own code."""
-    rows = []
     with torch.inference_mode():
-        for features in predictor.objective.encode(texts):
-            rows.append(predictor.model(input_ids=torch.tensor([features["input_ids"]])).logits.numpy())
-    return np.concatenate(rows)
+        ids = [torch.tensor([features["input_ids"]]) for features in predictor.objective.encode(texts)]
+        return np.concatenate([predictor.model(input_ids=row).logits.numpy() for row in ids])
 
 
 @pytest.fixture
@@ -216,7 +214,12 @@ def test_no_weight_is_merged_twice_when_threads_begin_at_once(tiny_bert: str, te
     for module in shared.model.modules():
         if hasattr(module, "merged_adapters"):
             module.merged_adapters = SlowList()
-    for scores in in_threads(4, lambda i: shared.scores(texts)):
+
+    def begin_a_little_later_each(i: int) -> np.ndarray:
+        time.sleep(0.005 * i)
+        return shared.scores(texts)
+
+    for scores in in_threads(4, begin_a_little_later_each):
         np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-5)
 
 

@@ -19,10 +19,10 @@ from sentlora.model.adapter import (
     attach,
     count_from_config,
     count_parameters,
-    head_modules,
     lora_config,
     target_modules,
 )
+from sentlora.model.architectures import head_modules
 
 BATCH = {
     "input_ids": torch.tensor([[2, 10, 11, 12, 3], [2, 13, 14, 3, 3]]),

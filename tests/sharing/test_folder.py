@@ -245,7 +245,7 @@ def test_what_an_adapter_folder_holds(saved: Path) -> None:
     assert not [name for name in names if name.endswith((".bin", ".pt", ".pkl", ".pth"))]
     assert os.access(saved, os.R_OK)
     log = [json.loads(line) for line in (saved / "training_log.jsonl").read_text().splitlines()]
-    assert [row["epoch"] for row in log] == [1, 2, 3, 4, 5, 6]
+    assert [row["epoch"] for row in log] == list(range(1, 9))
     best = json.loads((saved / "metrics.json").read_text())["validation"]
     assert best["f1_macro"] == max(row["f1_macro"] for row in log)
 

@@ -128,8 +128,7 @@ def _name_of(data: Any) -> str:
     name = first.info.dataset_name if isinstance(first, Dataset) else None
     if name is None:
         return f"a {type(data).__name__}"
-    split = f":{first.split}" if isinstance(data, Dataset) and data.split is not None else ""
-    return f"{len(data):,} rows of {name}{split}" if isinstance(data, Dataset) else str(name)
+    return f"{len(data):,} rows of {name}" if isinstance(data, Dataset) else str(name)
 
 
 def _parts(data: Any, default_split: str) -> dict[str, Any]:

@@ -25,11 +25,17 @@ _HEADLINE = ("accuracy", "precision", "recall", "f1", "tpr", "fpr", "f1_macro", 
 
 
 def compute(
-    labels: ArrayLike, scores: ArrayLike, *, names: Sequence[str] | None = None, positive_id: int | None = None
+    labels: ArrayLike,
+    scores: ArrayLike,
+    *,
+    names: Sequence[str] | None = None,
+    positive_id: int | None = None,
+    predictions: ArrayLike | None = None,
 ) -> dict[str, Any]:
     """Compute every metric from true labels and scores.
 
-    The predicted class is the one with the highest score, the first of them in a tie (as ``numpy.argmax``).
+    The predicted class is the one with the highest score, the first of them in a tie (as ``numpy.argmax``),
+    unless ``predictions`` says otherwise.
 
     Args:
         labels: The true class ids, shape (n,), integers from 0 to n_labels - 1.
@@ -37,6 +43,7 @@ def compute(
         names: The class names in id order. Default: ``"0"``, ``"1"`` and so on.
         positive_id: With two classes, the class that precision, recall, F1, TPR and FPR speak of.
             Default: ``LabelMap(names).positive_id``. With more classes it plays no part.
+        predictions: The predicted class ids, shape (n,), where a threshold of one's own decided them.
 
     Returns:
         The dictionary of :func:`from_predictions`, with ``roc_auc`` filled in where it is defined. With more than
@@ -58,7 +65,11 @@ def compute(
             f"Expected one row of scores per label; found {len(ids)} labels and {len(values)} rows of scores."
         )
     metrics = from_predictions(
-        ids, values.argmax(axis=1), n_labels=values.shape[1], names=names, positive_id=positive_id
+        ids,
+        values.argmax(axis=1) if predictions is None else predictions,
+        n_labels=values.shape[1],
+        names=names,
+        positive_id=positive_id,
     )
     areas = _areas(ids, as_probabilities(values), metrics)
     for figures, area in zip(metrics["per_class"].values(), areas, strict=True):

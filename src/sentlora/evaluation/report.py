@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from sentlora.evaluation import metrics as figures
 from sentlora.evaluation import tables
 from sentlora.evaluation.checks import as_probabilities
+from sentlora.inference.decision import decide
 from sentlora.labels import LabelMap
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class EvaluationReport:
         labels: The classes.
         y_true: The true class ids, int64, shape (n,).
         scores: The probabilities, float64, shape (n, n_labels).
+        y_pred: The predicted class ids, int64, shape (n,).
         metrics: What :func:`sentlora.evaluation.metrics.compute` returned.
         source: What was evaluated on, such as ``"imdb:test"``.
 
@@ -46,12 +48,19 @@ class EvaluationReport:
     labels: LabelMap
     y_true: NDArray[np.int64]
     scores: NDArray[np.float64]
+    y_pred: NDArray[np.int64]
     metrics: dict[str, Any]
     source: str = "data"
 
     @classmethod
     def from_scores(
-        cls, y_true: ArrayLike, scores: ArrayLike, labels: LabelMap, *, source: str = "data"
+        cls,
+        y_true: ArrayLike,
+        scores: ArrayLike,
+        labels: LabelMap,
+        *,
+        source: str = "data",
+        threshold: float | None = None,
     ) -> EvaluationReport:
         """Compute the metrics and keep what the plots need.
 
@@ -60,24 +69,24 @@ class EvaluationReport:
             scores: Probabilities or logits, shape (n, n_labels); logits are turned into probabilities.
             labels: The classes, in the order of the columns.
             source: What was evaluated on.
+            threshold: Probability from which the positive class of two is predicted; None predicts the
+                highest probability, the first in a tie.
 
         Raises:
             DataError: If a shape does not fit, an id is out of range, or a score is not finite.
         """
         probabilities = as_probabilities(scores)
-        metrics = figures.compute(y_true, probabilities, names=labels.names, positive_id=labels.positive_id)
+        predicted = decide(probabilities, labels.positive_id, threshold)
+        metrics = figures.compute(
+            y_true, probabilities, names=labels.names, positive_id=labels.positive_id, predictions=predicted
+        )
         ids = np.asarray(y_true).astype(np.int64)
-        return cls(labels=labels, y_true=ids, scores=probabilities, metrics=metrics, source=source)
+        return cls(labels, ids, probabilities, predicted, metrics, source)
 
     @property
     def n(self) -> int:
         """Number of rows."""
         return len(self.y_true)
-
-    @property
-    def y_pred(self) -> NDArray[np.int64]:
-        """The predicted class ids, shape (n,): the highest probability, the first in a tie."""
-        return np.asarray(self.scores.argmax(axis=1), dtype=np.int64)
 
     @property
     def accuracy(self) -> float:

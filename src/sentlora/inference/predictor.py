@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
@@ -18,6 +19,8 @@ TOKENS_PER_BATCH = {"cpu": 1024}
 _TOKENS_PER_BATCH_ACCELERATOR = 32_768
 _CHUNK = 16_384
 _BAR_FROM = 1000
+# Between the look at `merged` and the addition another thread could add the update a second time.
+_MERGING = threading.Lock()
 
 
 class Predictor:
@@ -115,16 +118,18 @@ def token_batches(lengths: Sequence[int], tokens_per_batch: int) -> list[list[in
 
 def merge_in_place(model: Any) -> None:
     """Add the LoRA update to the base weights, unless that was done before."""
-    for module in model.modules():
-        if hasattr(module, "merge") and hasattr(module, "merged") and not module.merged:
-            module.merge(safe_merge=True)
+    with _MERGING:
+        for module in model.modules():
+            if hasattr(module, "merge") and hasattr(module, "merged") and not module.merged:
+                module.merge(safe_merge=True)
 
 
 def unmerge_in_place(model: Any) -> None:
     """Take the LoRA update out of the base weights again."""
-    for module in model.modules():
-        if hasattr(module, "unmerge") and hasattr(module, "merged") and module.merged:
-            module.unmerge()
+    with _MERGING:
+        for module in model.modules():
+            if hasattr(module, "unmerge") and hasattr(module, "merged") and module.merged:
+                module.unmerge()
 
 
 def _chunks(texts: Iterable[str], size: int) -> Iterator[list[str]]:

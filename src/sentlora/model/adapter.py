@@ -19,90 +19,7 @@ from transformers import AutoModelForSequenceClassification
 
 from sentlora.config import Settings
 from sentlora.errors import TargetError
-
-ROLES = ("query", "key", "value", "output", "mlp", "head")
-SHORTHANDS = {
-    "attention": ("query", "value"),
-    "attention-all": ("query", "key", "value", "output"),
-}
-
-_BERT = {
-    "query": r"attention\.self\.query",
-    "key": r"attention\.self\.key",
-    "value": r"attention\.self\.value",
-    "output": r"attention\.output\.dense",
-    "mlp": r"layer\.\d+\.(intermediate|output)\.dense",
-}
-_T5 = {
-    "query": r"(SelfAttention|EncDecAttention)\.q",
-    "key": r"(SelfAttention|EncDecAttention)\.k",
-    "value": r"(SelfAttention|EncDecAttention)\.v",
-    "output": r"(SelfAttention|EncDecAttention)\.o",
-    "mlp": r"DenseReluDense\.(wi|wi_0|wi_1|wo)",
-}
-
-# Architecture -> role -> how the names of its modules end.
-MODULES_BY_ROLE: dict[str, dict[str, str]] = {
-    "bert": _BERT,
-    "roberta": _BERT,
-    "xlm-roberta": _BERT,
-    "electra": _BERT,
-    "deberta-v2": {
-        **_BERT,
-        "query": r"attention\.self\.query_proj",
-        "key": r"attention\.self\.key_proj",
-        "value": r"attention\.self\.value_proj",
-    },
-    "mpnet": {
-        **_BERT,
-        "query": r"attention\.attn\.q",
-        "key": r"attention\.attn\.k",
-        "value": r"attention\.attn\.v",
-        "output": r"attention\.attn\.o",
-    },
-    "distilbert": {
-        "query": r"attention\.q_lin",
-        "key": r"attention\.k_lin",
-        "value": r"attention\.v_lin",
-        "output": r"attention\.out_lin",
-        "mlp": r"ffn\.lin[12]",
-    },
-    "albert": {
-        "query": r"attention\.query",
-        "key": r"attention\.key",
-        "value": r"attention\.value",
-        "output": r"attention\.dense",
-        "mlp": r"albert_layers\.\d+\.(ffn|ffn_output)",
-    },
-    # ModernBERT keeps query, key and value in one matrix: naming any of them adapts all three.
-    "modernbert": {
-        "query": r"attn\.Wqkv",
-        "key": r"attn\.Wqkv",
-        "value": r"attn\.Wqkv",
-        "output": r"attn\.Wo",
-        "mlp": r"mlp\.(Wi|Wo)",
-    },
-    "t5": _T5,
-    "mt5": _T5,
-    "bart": {
-        "query": r"(self_attn|encoder_attn)\.q_proj",
-        "key": r"(self_attn|encoder_attn)\.k_proj",
-        "value": r"(self_attn|encoder_attn)\.v_proj",
-        "output": r"(self_attn|encoder_attn)\.out_proj",
-        "mlp": r"layers\.\d+\.fc[12]",
-    },
-}
-
-# What stands between the pretrained body and the logits. peft guesses only `classifier` and
-# `score`; whatever else is new has to be named, or it is neither trained nor saved.
-HEAD_MODULES: dict[str, tuple[str, ...]] = {
-    "distilbert": ("pre_classifier", "classifier"),
-    "deberta-v2": ("pooler", "classifier"),
-    "modernbert": ("head", "classifier"),
-    "t5": ("classification_head",),
-    "mt5": ("classification_head",),
-    "bart": ("classification_head",),
-}
+from sentlora.model.architectures import MODULES_BY_ROLE, ROLES, SHORTHANDS, head_of
 
 # peft adds these to modules_to_save by itself, and would list them twice.
 _SAVED_BY_PEFT = ("classifier", "score")
@@ -143,18 +60,13 @@ class ParameterCount:
         }
 
 
-def head_modules(model_type: str) -> tuple[str, ...]:
-    """Return the names of the modules of the classification head."""
-    return HEAD_MODULES.get(model_type, ("classifier",))
-
-
 def linear_modules(model: Any) -> list[str]:
     """Return the full names of the linear layers of a model that are not in its head."""
-    heads = head_modules(model.config.model_type)
+    heads = set(head_of(model))
     return [
         name
         for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear) and name.split(".")[0] not in heads
+        if isinstance(module, torch.nn.Linear) and not heads & set(name.split("."))
     ]
 
 
@@ -199,15 +111,12 @@ def lora_config(model: Any, settings: Settings) -> LoraConfig:
         TargetError: If a target names nothing in this model.
     """
     chosen = target_modules(model, settings.targets)
-    # One pattern instead of a list: peft keeps lists as sets, whose order on disk changes from run to run.
-    shapes = dict.fromkeys(re.sub(r"(?<=\.)\d+(?=\.)", r"\\d+", re.escape(name).replace("\\.", ".")) for name in chosen)
-    pattern = "|".join(shape.replace(".", r"\.") for shape in shapes)
     return LoraConfig(
         task_type=TaskType.SEQ_CLS,
         r=settings.r,
         lora_alpha=settings.alpha,
         lora_dropout=settings.dropout,
-        target_modules=pattern,
+        target_modules=_pattern(chosen, linear_modules(model)),
     )
 
 
@@ -227,8 +136,9 @@ def attach(model: Any, config: LoraConfig, *, train_head: bool = True) -> Any:
     """
     # get_peft_model writes into the configuration it is given, and this one may be the user's.
     config = copy.deepcopy(config)
+    config.task_type = config.task_type or TaskType.SEQ_CLS  # without it peft saves no head
     # The head is saved even when it stays frozen: it is random, so a folder without it could not be used.
-    saved = dict.fromkeys([*(config.modules_to_save or ()), *head_modules(model.config.model_type)])
+    saved = dict.fromkeys([*(config.modules_to_save or ()), *head_of(model)])
     config.modules_to_save = [name for name in saved if name not in _SAVED_BY_PEFT] or None
     try:
         with upstream_warnings_silenced():
@@ -283,6 +193,17 @@ def upstream_warnings_silenced() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
         yield
+
+
+def _pattern(chosen: Sequence[str], names: Sequence[str]) -> str:
+    """Return one regular expression for the chosen modules, over all layers where it may.
+
+    A pattern and not a list: peft keeps lists as sets, whose order on disk changes from run to run.
+    """
+    exact = [re.escape(name) for name in chosen]
+    general = "|".join(dict.fromkeys(re.sub(r"(?<=\\\.)\d+(?=\\\.)", r"\\d+", name) for name in exact))
+    matched = [name for name in names if re.fullmatch(general, name)]
+    return general if matched == list(chosen) else "|".join(exact)
 
 
 def _expand(targets: str | Sequence[str]) -> list[str]:

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from sentlora.errors import BackboneError, ConfigError, MissingExtraError
 from sentlora.labels import LabelMap
+from sentlora.model.architectures import FRESH_MODULES
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,11 @@ def load_encoder(base_model: str, labels: LabelMap, *, revision: str | None = No
             output_loading_info=True,
         )
     prefix = model.base_model_prefix + "."
-    missing = sorted(key for key in info["missing_keys"] if key.startswith(prefix) and ".pooler." not in key)
+    missing = sorted(key for key in info["missing_keys"] if key.startswith(prefix))
+    if any(".pooler." in key for key in missing):
+        # A masked language model has no pooler; a random one is as new as the head, and is saved with it.
+        setattr(model, FRESH_MODULES, ("pooler",))
+    missing = [key for key in missing if ".pooler." not in key]
     if missing:
         raise BackboneError(
             f"The base model {base_model!r} lacks {len(missing)} weights of its body, the first is {missing[0]!r}. "
@@ -156,7 +162,7 @@ def best_device() -> torch.device:
 def _explained(base_model: str) -> Iterator[None]:
     try:
         yield
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         if isinstance(error, MissingExtraError):
             raise
         raise BackboneError(

@@ -9,7 +9,7 @@ from peft import PeftConfig, get_peft_model_state_dict, set_peft_model_state_dic
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from sentlora.errors import AdapterFolderError
+from sentlora.errors import AdapterFolderError, TargetError
 from sentlora.model.adapter import attach
 from sentlora.sharing.folder import ADAPTER_WEIGHTS
 
@@ -34,7 +34,12 @@ def load_adapter(model: Any, folder: Path, *, train_head: bool = True) -> Any:
         weights = load_file(folder / ADAPTER_WEIGHTS)
     except SafetensorError as error:
         raise AdapterFolderError(f"{folder / ADAPTER_WEIGHTS} is damaged: {error}. Copy the folder again.") from error
-    adapted = attach(model, config, train_head=train_head)
+    try:
+        adapted = attach(model, config, train_head=train_head)
+    except TargetError as error:
+        raise AdapterFolderError(
+            f"The adapter in {folder} does not fit its base model: {error} Is base_model the one it was trained on?"
+        ) from error
     expected = {name: tuple(t.shape) for name, t in get_peft_model_state_dict(adapted).items()}
     found = {name: tuple(t.shape) for name, t in weights.items()}
     if expected != found:

@@ -41,7 +41,7 @@ def write_folder(path: str | Path, config: SentimentConfig, fill: Callable[[Path
         AdapterFolderError: If something else than an adapter folder is in the way, or the
             place cannot be written to.
     """
-    final = Path(path).expanduser().absolute()
+    final = Path(path).expanduser().resolve()
     if final.exists() and not _replaceable(final):
         raise AdapterFolderError(
             f"{final} exists and is no adapter folder of sentlora; it was left untouched. Choose another folder."
@@ -82,7 +82,11 @@ def read_folder(path: str | Path, *, verify: bool = True) -> SentimentConfig:
             found = ", ".join(sorted(p.name for p in folder.iterdir())) or "nothing"
             raise AdapterFolderError(f"{folder} lacks the file {name}; it holds: {found}. Copy the whole folder again.")
     place = folder / CONFIG_FILE
-    config = SentimentConfig.from_json(place.read_text(encoding="utf-8"), where=str(place))
+    try:
+        text = place.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise AdapterFolderError(f"{place} is not valid JSON, nor UTF-8 text: {error.reason}. Copy the whole folder again.") from error
+    config = SentimentConfig.from_json(text, where=str(place))
     if verify:
         _verify(folder, config)
     return config

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -59,7 +60,7 @@ def model_card(config: SentimentConfig, hub_base: str, metrics: Mapping[str, Any
         metrics: The contents of ``metrics.json``, or None if nothing was evaluated.
     """
     return _CARD.format(
-        hub_base=hub_base,
+        hub_base=json.dumps(hub_base),  # quoted, as any name is then valid YAML
         base=config.base_model,
         labels=", ".join(f"{i} `{name}`" for i, name in enumerate(config.labels.names)),
         trained_on=f"Trained on: {config.trained_on}.\n" if config.trained_on else "",

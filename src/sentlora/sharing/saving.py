@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ from sentlora.config import SentimentConfig
 from sentlora.model.backbone import ALIASES
 from sentlora.sharing.folder import LOG_FILE, METRICS_FILE, MODEL_CARD, write_folder
 from sentlora.sharing.model_card import model_card
+
+_PACKAGES = ("sentlora", "torch", "transformers", "peft")
 
 
 def save_adapter(
@@ -37,6 +41,7 @@ def save_adapter(
     Raises:
         AdapterFolderError: If something else is in the way, or the place cannot be written to.
     """
+    config = dataclasses.replace(config, versions={name: version(name) for name in _PACKAGES})
     metrics: dict[str, Mapping[str, float]] = dict(evaluations)
     if history:
         metrics = {"validation": max(history, key=lambda row: row.get("f1_macro", 0.0)), **metrics}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 from transformers import TrainingArguments
 
-from sentlora.config import Settings
+from sentlora.config import SCHEDULERS, Settings
 from sentlora.console import is_watched
 from sentlora.errors import ConfigError
 from sentlora.model.backbone import best_device
@@ -54,6 +55,33 @@ def training_arguments(settings: Settings, output_dir: str | Path, *, verbose: b
     )
 
 
+def settings_used(settings: Settings, lora: Any = None, args: TrainingArguments | None = None) -> Settings:
+    """Return the settings as they were in force, where the user handed in whole objects.
+
+    Args:
+        settings: The resolved settings.
+        lora: The user's own LoraConfig, or None.
+        args: The user's own TrainingArguments, or None.
+    """
+    used: dict[str, Any] = {}
+    if lora is not None:
+        targets = lora.target_modules
+        targets = sorted(targets) if isinstance(targets, (set, list, tuple)) else targets
+        used |= {"r": lora.r, "alpha": lora.lora_alpha, "dropout": lora.lora_dropout, "targets": targets}
+    if args is not None:
+        scheduler = str(getattr(args.lr_scheduler_type, "value", args.lr_scheduler_type))
+        used |= {
+            "epochs": args.num_train_epochs,
+            "learning_rate": args.learning_rate,
+            "batch_size": args.per_device_train_batch_size,
+            "scheduler": scheduler if scheduler in SCHEDULERS else settings.scheduler,
+            "warmup": args.warmup_steps if args.warmup_steps < 1 else settings.warmup,
+            "weight_decay": args.weight_decay,
+            "seed": args.seed,
+        }
+    return dataclasses.replace(settings, **{name: value for name, value in used.items() if value is not None})
+
+
 def check_arguments(args: TrainingArguments, *, resume: bool = False) -> None:
     """Refuse arguments that upstream would only fail on late, or train wrongly with.
 
@@ -86,7 +114,9 @@ def check_arguments(args: TrainingArguments, *, resume: bool = False) -> None:
 
 def has_checkpoint(output_dir: str | Path | None) -> bool:
     """Tell whether a folder holds a checkpoint that Trainer can go on from."""
-    folder = Path(output_dir or "")
+    if output_dir is None:
+        return False
+    folder = Path(output_dir)
     return folder.is_dir() and any(path.is_dir() for path in folder.glob("checkpoint-*"))
 
 

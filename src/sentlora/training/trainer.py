@@ -122,7 +122,9 @@ def build_trainer(
         train_dataset=data.train,
         eval_dataset=data.validation,
         compute_metrics=compute_metrics,
-        compute_loss_func=weighted_loss(class_weights) if class_weights is not None else None,
+        # Ours also without weights: upstream's own loss ignores the number of rows of an accumulated
+        # step, which makes the gradient larger by the number of accumulation steps.
+        compute_loss_func=weighted_loss(class_weights),
         callbacks=callbacks,
     )
     trainer.remove_callback(PrinterCallback)  # it would print the raw log dictionaries beside our table
@@ -136,18 +138,17 @@ class _BarOnly(ProgressCallback):
         """Leave the figures to the epoch table."""
 
 
-def weighted_loss(weights: torch.Tensor) -> Callable[..., torch.Tensor]:
-    """Build a cross-entropy with class weights, exact under gradient accumulation.
+def weighted_loss(weights: torch.Tensor | None) -> Callable[..., torch.Tensor]:
+    """Build a cross-entropy that is exact under gradient accumulation.
 
     Args:
-        weights: One weight per class, shape (n_labels,).
+        weights: One weight per class, shape (n_labels,), or None for equal weights.
     """
 
     def loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
         logits = outputs["logits"]
-        total = torch.nn.functional.cross_entropy(
-            logits.float(), labels, weight=weights.to(logits.device), reduction="sum"
-        )
+        by_class = weights.to(logits.device) if weights is not None else None
+        total = torch.nn.functional.cross_entropy(logits.float(), labels, weight=by_class, reduction="sum")
         # Divided by rows, not by the weights that happen to be in this batch: a micro-batch of
         # only rare rows would otherwise lose its extra weight.
         return total / (num_items_in_batch if num_items_in_batch is not None else len(labels))

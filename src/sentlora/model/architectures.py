@@ -1,0 +1,109 @@
+"""What the modules of each architecture are called: the roles of LoRA targets, and the head."""
+
+from __future__ import annotations
+
+from typing import Any
+
+ROLES = ("query", "key", "value", "output", "mlp", "head")
+SHORTHANDS = {
+    "attention": ("query", "value"),
+    "attention-all": ("query", "key", "value", "output"),
+}
+
+_BERT = {
+    "query": r"attention\.self\.query",
+    "key": r"attention\.self\.key",
+    "value": r"attention\.self\.value",
+    "output": r"attention\.output\.dense",
+    "mlp": r"layer\.\d+\.(intermediate|output)\.dense",
+}
+_T5 = {
+    "query": r"(SelfAttention|EncDecAttention)\.q",
+    "key": r"(SelfAttention|EncDecAttention)\.k",
+    "value": r"(SelfAttention|EncDecAttention)\.v",
+    "output": r"(SelfAttention|EncDecAttention)\.o",
+    "mlp": r"DenseReluDense\.(wi|wi_0|wi_1|wo)",
+}
+
+# Architecture -> role -> how the names of its modules end.
+MODULES_BY_ROLE: dict[str, dict[str, str]] = {
+    "bert": _BERT,
+    "roberta": _BERT,
+    "xlm-roberta": _BERT,
+    "electra": _BERT,
+    "deberta-v2": {
+        **_BERT,
+        "query": r"attention\.self\.query_proj",
+        "key": r"attention\.self\.key_proj",
+        "value": r"attention\.self\.value_proj",
+    },
+    "mpnet": {
+        **_BERT,
+        "query": r"attention\.attn\.q",
+        "key": r"attention\.attn\.k",
+        "value": r"attention\.attn\.v",
+        "output": r"attention\.attn\.o",
+    },
+    "distilbert": {
+        "query": r"attention\.q_lin",
+        "key": r"attention\.k_lin",
+        "value": r"attention\.v_lin",
+        "output": r"attention\.out_lin",
+        "mlp": r"ffn\.lin[12]",
+    },
+    "albert": {
+        "query": r"attention\.query",
+        "key": r"attention\.key",
+        "value": r"attention\.value",
+        "output": r"attention\.dense",
+        "mlp": r"albert_layers\.\d+\.(ffn|ffn_output)",
+    },
+    # ModernBERT keeps query, key and value in one matrix: naming any of them adapts all three.
+    "modernbert": {
+        "query": r"attn\.Wqkv",
+        "key": r"attn\.Wqkv",
+        "value": r"attn\.Wqkv",
+        "output": r"attn\.Wo",
+        "mlp": r"mlp\.(Wi|Wo)",
+    },
+    "t5": _T5,
+    "mt5": _T5,
+    "bart": {
+        "query": r"(self_attn|encoder_attn)\.q_proj",
+        "key": r"(self_attn|encoder_attn)\.k_proj",
+        "value": r"(self_attn|encoder_attn)\.v_proj",
+        "output": r"(self_attn|encoder_attn)\.out_proj",
+        "mlp": r"layers\.\d+\.fc[12]",
+    },
+}
+
+# What stands between the pretrained body and the logits. peft guesses only `classifier` and
+# `score`; whatever else is new has to be named, or it is neither trained nor saved.
+HEAD_MODULES: dict[str, tuple[str, ...]] = {
+    "distilbert": ("pre_classifier", "classifier"),
+    "deberta-v2": ("pooler", "classifier"),
+    "modernbert": ("head", "classifier"),
+    "t5": ("classification_head",),
+    "mt5": ("classification_head",),
+    "bart": ("classification_head",),
+}
+
+# The attribute of a loaded model that names modules of its body whose weights its checkpoint lacked.
+FRESH_MODULES = "fresh_modules"
+
+
+def head_modules(model_type: str) -> tuple[str, ...]:
+    """Return the names of the modules of the classification head."""
+    return HEAD_MODULES.get(model_type, ("classifier",))
+
+
+def head_of(model: Any) -> tuple[str, ...]:
+    """Return the names of all modules of a model that start at random: its head, and what its checkpoint lacked.
+
+    In an architecture that is not known, the head is whatever stands beside the pretrained body.
+    """
+    model_type = model.config.model_type
+    known = model_type in MODULES_BY_ROLE
+    beside = (name for name, part in model.named_children() if any(True for _ in part.parameters()))
+    head = head_modules(model_type) if known else tuple(name for name in beside if name != model.base_model_prefix)
+    return (*head, *getattr(model, FRESH_MODULES, ()))
