@@ -101,16 +101,34 @@ def test_settings_are_plain_json(changes: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     ("rows", "batch_size", "epochs"),
-    [(100_000, 32, 3), (3_200, 32, 3), (3_168, 32, 4), (640, 32, 15), (480, 32, 20), (1, 32, 20), (640, 8, 4)],
+    [(100_000, 32, 3), (1_600, 32, 3), (1_568, 32, 4), (640, 32, 8), (480, 32, 10), (1, 32, 10), (640, 8, 3)],
 )
 def test_little_data_gets_more_epochs(rows: int, batch_size: int, epochs: int) -> None:
-    assert Settings(batch_size=batch_size).with_epochs_for(rows).epochs == epochs
+    assert Settings(batch_size=batch_size).settled_for(rows, 100).epochs == epochs
 
 
 @pytest.mark.parametrize("epochs", [0, 0.5, 7])
 def test_epochs_that_were_chosen_stay(epochs: float) -> None:
-    settings = Settings(epochs=epochs, r=3)
-    assert settings.with_epochs_for(10) == settings
+    assert Settings(epochs=epochs).settled_for(10, 10).epochs == epochs
+
+
+@pytest.mark.parametrize(
+    ("settings", "validation_rows", "keep"),
+    [
+        (Settings(), 100, "best"),
+        (Settings(), 99, "last"),
+        (Settings(keep="best"), 2, "best"),
+        (Settings(keep="last"), 5_000, "last"),
+        (Settings(early_stopping=1), 2, "best"),
+    ],
+)
+def test_few_validation_rows_choose_no_epoch(settings: Settings, validation_rows: int, keep: str) -> None:
+    assert settings.settled_for(1_000, validation_rows).keep == keep
+
+
+def test_early_stopping_without_the_best_epoch_is_refused() -> None:
+    with pytest.raises(ConfigError, match="early_stopping needs the best epoch to be kept; leave out keep='last'"):
+        Settings(keep="last", early_stopping=1)
 
 
 def test_settings_come_back_from_json() -> None:

@@ -18,8 +18,10 @@ from sentlora.labels import LabelMap
 
 SCHEMA_VERSION = 1
 TRUNCATIONS = ("head", "tail", "head-tail")
-_FEWEST_STEPS = 300
-_FEWEST_EPOCHS, _MOST_EPOCHS = 3, 20
+_FEWEST_STEPS = 150
+_FEWEST_EPOCHS, _MOST_EPOCHS = 3, 10
+_FEWEST_VALIDATION_ROWS = 100
+KEEPS = ("best", "last")
 SCHEDULERS = (
     "linear",
     "cosine",
@@ -42,7 +44,7 @@ class Settings:
         targets: Roles or module names that get LoRA matrices.
         train_head: Train the classification head in full, beside the LoRA matrices.
         epochs: Passes over the training rows; 0 builds the model and trains nothing. None chooses
-            by the number of rows, see :meth:`with_epochs_for`.
+            by the number of rows, see :meth:`settled_for`.
         learning_rate: Peak learning rate of AdamW.
         batch_size: Rows per optimizer step and device.
         max_length: Tokens a text is truncated to, special tokens included.
@@ -51,6 +53,8 @@ class Settings:
             transformers' that needs no further argument.
         warmup: Share of the steps in which the learning rate rises from zero.
         weight_decay: Weight decay of AdamW.
+        keep: The weights that are kept: of the ``best`` epoch on the validation split, or of the
+            ``last``. None chooses by the number of validation rows, see :meth:`settled_for`.
         early_stopping: Epochs without a better validation score before training stops;
             None trains all epochs. The best epoch is kept either way.
         class_weights: ``"balanced"``, one weight per class, or None.
@@ -63,16 +67,17 @@ class Settings:
     r: int = 8
     alpha: float = 16
     dropout: float = 0.05
-    targets: str | Sequence[str] = "attention"
+    targets: str | Sequence[str] = "all-linear"
     train_head: bool = True
     epochs: float | None = None
     learning_rate: float = 5e-4
-    batch_size: int = 32
+    batch_size: int = 16
     max_length: int = 256
     truncation: str = "head"
     scheduler: str = "linear"
     warmup: float = 0.06
     weight_decay: float = 0.01
+    keep: str | None = None
     early_stopping: int | None = None
     class_weights: str | Mapping[Any, float] | Sequence[float] | None = None
     seed: int = 0
@@ -98,6 +103,10 @@ class Settings:
         _require_range("weight_decay", self.weight_decay, 0, None)
         _require_choice("truncation", self.truncation, TRUNCATIONS)
         _require_choice("scheduler", self.scheduler, SCHEDULERS)
+        if self.keep is not None:
+            _require_choice("keep", self.keep, KEEPS)
+        if self.keep == "last" and self.early_stopping is not None:
+            raise ConfigError("early_stopping needs the best epoch to be kept; leave out keep='last'.")
         if isinstance(self.class_weights, str):
             _require_choice("class_weights", self.class_weights, ("balanced",))
 
@@ -120,27 +129,35 @@ class Settings:
             merged |= {name: value for name, value in layer.items() if value is not None}
         return cls(**merged)
 
-    def with_epochs_for(self, rows: int) -> Settings:
-        """Settle the number of epochs where it was left open.
+    def settled_for(self, training_rows: int, validation_rows: int) -> Settings:
+        """Settle what was left open, by the number of rows.
 
         Three epochs suit thousands of rows. A few hundred rows make so few steps in three epochs that
-        the adapter has not left its start, so they get as many epochs as make 300 steps, at most 20;
-        the best epoch is kept, so the later ones cost time but no accuracy.
+        the adapter has hardly left its start, so they get as many epochs as make 150 steps, at most 10.
+
+        The best epoch is kept where at least 100 validation rows can tell one epoch from another. On
+        fewer, the best score is mostly luck, so the last epoch is kept: the learning rate has gone
+        down to zero by then.
 
         Args:
-            rows: Training rows.
+            training_rows: Rows to train on.
+            validation_rows: Rows to choose the best epoch by.
 
         Example:
-            >>> Settings(batch_size=32).with_epochs_for(20_000).epochs
-            3
-            >>> Settings(batch_size=32).with_epochs_for(640).epochs
-            15
+            >>> large = Settings(batch_size=16).settled_for(20_000, 2_000)
+            >>> large.epochs, large.keep
+            (3, 'best')
+            >>> small = Settings(batch_size=16).settled_for(270, 30)
+            >>> small.epochs, small.keep
+            (9, 'last')
         """
-        if self.epochs is not None:
-            return self
-        steps = math.ceil(rows / self.batch_size)
+        steps = math.ceil(training_rows / self.batch_size)
+        enough = min(_MOST_EPOCHS, max(_FEWEST_EPOCHS, math.ceil(_FEWEST_STEPS / steps)))
+        can_tell = validation_rows >= _FEWEST_VALIDATION_ROWS or self.early_stopping is not None
         return dataclasses.replace(
-            self, epochs=min(_MOST_EPOCHS, max(_FEWEST_EPOCHS, math.ceil(_FEWEST_STEPS / steps)))
+            self,
+            epochs=enough if self.epochs is None else self.epochs,
+            keep=("best" if can_tell else "last") if self.keep is None else self.keep,
         )
 
     def to_dict(self) -> dict[str, Any]:

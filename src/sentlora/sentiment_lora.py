@@ -18,7 +18,7 @@ from sentlora.console import say
 from sentlora.data.checks import read_texts
 from sentlora.data.columns import SentimentData, read_data
 from sentlora.data.holdout import with_validation
-from sentlora.errors import ConfigError, NotFittedError
+from sentlora.errors import NotFittedError
 from sentlora.evaluation.metrics import compute, headline
 from sentlora.evaluation.report import EvaluationReport
 from sentlora.inference.decision import decide, softmax
@@ -29,13 +29,10 @@ from sentlora.model.adapter import ParameterCount, attach, count_from_config, co
 from sentlora.model.classification import ClassificationObjective
 from sentlora.sharing.adapter_weights import load_adapter
 from sentlora.sharing.folder import read_folder
-from sentlora.sharing.saving import read_log, save_adapter
-from sentlora.training.arguments import settings_used
+from sentlora.sharing.saving import read_log, read_metrics, save_adapter
+from sentlora.training.arguments import resolve_settings, settings_used
 from sentlora.training.run import encode_rows, train
 from sentlora.training.trainer import TrainingData
-
-_BY_LORA = ("r", "alpha", "dropout", "targets")
-_BY_ARGS = ("epochs", "learning_rate", "batch_size", "scheduler", "warmup", "weight_decay")
 
 
 class SentimentLoRA(ClassifierMixin, BaseEstimator):
@@ -52,18 +49,20 @@ class SentimentLoRA(ClassifierMixin, BaseEstimator):
         dropout: Dropout on the input of the LoRA matrices (0.05).
         targets: What gets LoRA matrices: roles ``query``, ``key``, ``value``, ``output``,
             ``mlp``; shorthands ``attention`` (query + value), ``attention-all``, ``all-linear``;
-            or ends of module names (``"attention"``).
+            or ends of module names (``"all-linear"``).
         train_head: Train the classification head in full, beside the LoRA matrices (True).
         epochs: Passes over the training rows; 0 builds the untrained model (3; on little data
-            as many as make 300 steps, at most 20).
+            as many as make 150 steps, at most 10).
         learning_rate: Peak learning rate of AdamW (5e-4).
-        batch_size: Rows per optimizer step and device (32).
+        batch_size: Rows per optimizer step and device (16).
         max_length: Tokens a text is truncated to (256).
         truncation: Which part of a long text stays: ``head``, ``tail`` or ``head-tail``,
             Sun et al. 2019, arXiv:1905.05583 (``"head"``).
         scheduler: ``linear``, ``cosine`` or ``constant`` (``"linear"``).
         warmup: Share of steps in which the learning rate rises (0.06).
         weight_decay: Weight decay of AdamW (0.01).
+        keep: The epoch whose weights are kept, ``best`` or ``last`` (best; last if fewer than 100
+            rows are there to choose it by).
         early_stopping: Epochs without a better validation macro F1 before training stops (off).
         class_weights: ``"balanced"``, or one weight per class (none).
         labels: The classes, where the data should not decide: names in id order, or a mapping
@@ -82,6 +81,7 @@ class SentimentLoRA(ClassifierMixin, BaseEstimator):
         labels_: The LabelMap behind ``classes_``.
         settings_: The settings that were used.
         history_: One row per epoch: losses and metrics on the validation split.
+        validation_: The row of the epoch that was kept; None if nothing was trained.
 
     Example:
         >>> SentimentLoRA("minilm", r=4).get_params()["r"]
@@ -105,6 +105,7 @@ class SentimentLoRA(ClassifierMixin, BaseEstimator):
         scheduler: str | None = None,
         warmup: float | None = None,
         weight_decay: float | None = None,
+        keep: str | None = None,
         early_stopping: int | None = None,
         class_weights: str | Mapping[Any, float] | Sequence[float] | None = None,
         labels: LabelMap | Sequence[str] | Mapping[Any, str] | None = None,
@@ -132,6 +133,7 @@ class SentimentLoRA(ClassifierMixin, BaseEstimator):
         self.scheduler = scheduler
         self.warmup = warmup
         self.weight_decay = weight_decay
+        self.keep = keep
         self.early_stopping = early_stopping
         self.class_weights = class_weights
         self.labels = labels
@@ -170,7 +172,8 @@ class SentimentLoRA(ClassifierMixin, BaseEstimator):
         settings = self._settings(data.recipe.settings if data.recipe is not None else None)
         data = dataclasses.replace(data, splits=self._splits(data, validation, settings.seed))
         say(f"labels: {data.labels}", verbose=self.verbose)
-        settings = settings_used(settings.with_epochs_for(len(data.splits["train"])), self.lora, self.args)
+        sizes = (len(data.splits["train"]), len(data.splits["validation"]))
+        settings = settings_used(settings.settled_for(*sizes), self.lora, self.args)
         set_seed(settings.seed)
         self._build(settings, data.labels)
         self.trained_on_ = data.source
@@ -180,10 +183,10 @@ class SentimentLoRA(ClassifierMixin, BaseEstimator):
             name: encode_rows(self._objective, data.splits[name]["text"][:], data.splits[name]["label"][:])
             for name in ("train", "validation")
         }
-        sizes = f"{len(splits['train']):,} rows to train on, {len(splits['validation']):,} to choose the best epoch by"
-        say(f"data: {sizes}", verbose=self.verbose)
+        used = f"{settings.epochs:g} epochs, the {settings.keep} is kept"
+        say(f"data: {sizes[0]:,} rows to train on, {sizes[1]:,} to validate; {used}", verbose=self.verbose)
         try:
-            self.history_ = train(
+            outcome = train(
                 self._model,
                 self._objective,
                 TrainingData(**splits),
@@ -198,15 +201,12 @@ class SentimentLoRA(ClassifierMixin, BaseEstimator):
         except BaseException:
             del self._model  # half-trained weights must not answer as if they were trained
             raise
+        self.history_, self.validation_ = outcome.history, outcome.kept
         return self
 
     def _settings(self, recipe: Mapping[str, Any] | None = None) -> Settings:
         own = {name: getattr(self, name) for name in Settings.__dataclass_fields__}
-        for whole, names in (("lora", _BY_LORA), ("args", _BY_ARGS)):
-            twice = [name for name in names if own[name] is not None]
-            if getattr(self, whole) is not None and twice:
-                raise ConfigError(f"{twice[0]}= and {whole}= were both given; set {twice[0]} inside {whole}= only.")
-        return Settings.resolve(recipe or {}, own)
+        return resolve_settings(own, recipe or {}, self.lora, self.args)
 
     def _read(self, X: Any, y: Any, *, labels: Any, split: str = "train") -> SentimentData:
         return read_data(
@@ -220,15 +220,11 @@ class SentimentLoRA(ClassifierMixin, BaseEstimator):
         )
 
     def _splits(self, data: SentimentData, validation: Any, seed: int) -> DatasetDict:
-        data.split("train")
         if validation is None:
-            splits: DatasetDict = with_validation(
-                data.splits, seed=seed, eval_split=data.eval_split, verbose=self.verbose
-            )
-            return splits
+            return with_validation(data.splits, seed=seed, eval_split=data.eval_split, verbose=self.verbose)
         pair = validation if isinstance(validation, tuple) else (validation, None)
-        held_out = self._read(*pair, labels=data.labels, split="validation")
-        return DatasetDict(train=data.split("train"), validation=held_out.rows_to_report_on())
+        rows = self._read(*pair, labels=data.labels, split="validation").rows_to_report_on()
+        return DatasetDict(train=data.split("train"), validation=rows)
 
     def _build(self, settings: Settings, labels: LabelMap) -> None:
         tokenizer = backbone.load_tokenizer(self.base_model, revision=self.revision)
@@ -266,8 +262,7 @@ class SentimentLoRA(ClassifierMixin, BaseEstimator):
             DataError: If a text is missing or no string; names the row.
         """
         probabilities = self.predict_proba(texts)
-        predicted: np.ndarray = self.classes_[decide(probabilities, self.labels_.positive_id, self.threshold_)]
-        return predicted
+        return np.asarray(self.classes_[decide(probabilities, self.labels_.positive_id, self.threshold_)])
 
     def predict_proba(self, texts: str | Iterable[str]) -> np.ndarray:
         """Predict the probability of each label.
@@ -333,7 +328,7 @@ class SentimentLoRA(ClassifierMixin, BaseEstimator):
             path: The folder; an adapter folder that is there is replaced.
 
         Returns:
-            The folder's absolute path.
+            The absolute path.
 
         Raises:
             NotFittedError: Before ``fit`` or ``load``.
@@ -341,7 +336,7 @@ class SentimentLoRA(ClassifierMixin, BaseEstimator):
         """
         self._check_fitted()
         return save_adapter(
-            path, self._model, self._objective.tokenizer, self._config(), self.history_, self.evaluations_
+            path, self._model, self._objective.tokenizer, self._config(), self.history_, self._metrics()
         )
 
     @classmethod
@@ -369,7 +364,8 @@ class SentimentLoRA(ClassifierMixin, BaseEstimator):
         model = load_adapter(model, folder, train_head=settings.train_head).to(backbone.best_device())
         clf._take(model, backbone.load_tokenizer(str(folder)), settings, config.labels)
         clf.temperature_, clf.threshold_ = config.temperature, config.threshold
-        clf.trained_on_, clf.history_, clf.evaluations_ = config.trained_on, read_log(folder), {}
+        clf.trained_on_, clf.history_, clf.evaluations_ = config.trained_on, read_log(folder), read_metrics(folder)
+        clf.validation_ = clf.evaluations_.pop("validation", None)
         return clf
 
     @property
@@ -394,6 +390,9 @@ class SentimentLoRA(ClassifierMixin, BaseEstimator):
             trained_on=self.trained_on_,
             settings=self.settings_.to_dict(),
         )
+
+    def _metrics(self) -> dict[str, dict[str, float]]:
+        return {**({"validation": self.validation_} if self.validation_ else {}), **self.evaluations_}
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "_model"):

@@ -63,7 +63,7 @@ class Run:
             PAIR,
             compute_metrics=compute_metrics,
             **{"verbose": False, **options},
-        )
+        ).history
         return self
 
 

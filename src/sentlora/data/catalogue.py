@@ -155,6 +155,7 @@ _BUILT_IN = {
                 "alpha": 16,
                 "targets": "all-linear",
                 "learning_rate": 5e-4,
+                "batch_size": 32,
                 "scheduler": "cosine",
                 "epochs": 3,
             },

@@ -85,7 +85,7 @@ def read_folder(path: str | Path, *, verify: bool = True) -> SentimentConfig:
     try:
         text = place.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise AdapterFolderError(f"{place} is not valid JSON, nor UTF-8 text: {error.reason}. Copy the whole folder again.") from error
+        raise AdapterFolderError(f"{place} is not valid JSON, nor UTF-8: {error.reason}. Copy it again.") from error
     config = SentimentConfig.from_json(text, where=str(place))
     if verify:
         _verify(folder, config)

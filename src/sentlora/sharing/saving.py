@@ -23,7 +23,7 @@ def save_adapter(
     tokenizer: Any,
     config: SentimentConfig,
     history: Sequence[Mapping[str, float]],
-    evaluations: Mapping[str, Mapping[str, float]],
+    metrics: Mapping[str, Mapping[str, float]],
 ) -> Path:
     """Write the adapter folder, whole or not at all.
 
@@ -33,7 +33,7 @@ def save_adapter(
         tokenizer: The tokenizer it was trained with.
         config: What has to be known to use the adapter.
         history: One row per epoch.
-        evaluations: Headline figures by what they were measured on.
+        metrics: Headline figures by what they were measured on.
 
     Returns:
         The folder's absolute path.
@@ -42,19 +42,22 @@ def save_adapter(
         AdapterFolderError: If something else is in the way, or the place cannot be written to.
     """
     config = dataclasses.replace(config, versions={name: version(name) for name in _PACKAGES})
-    metrics: dict[str, Mapping[str, float]] = dict(evaluations)
-    if history:
-        metrics = {"validation": max(history, key=lambda row: row.get("f1_macro", 0.0)), **metrics}
     hub_base = ALIASES[config.base_model].hub_id if config.base_model in ALIASES else config.base_model
 
     def fill(folder: Path) -> None:
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         (folder / MODEL_CARD).write_text(model_card(config, hub_base, metrics), encoding="utf-8")
-        (folder / METRICS_FILE).write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+        (folder / METRICS_FILE).write_text(json.dumps(dict(metrics), indent=2) + "\n", encoding="utf-8")
         (folder / LOG_FILE).write_text("".join(json.dumps(dict(row)) + "\n" for row in history), encoding="utf-8")
 
     return write_folder(path, config, fill)
+
+
+def read_metrics(folder: Path) -> dict[str, dict[str, float]]:
+    """Read the headline figures of an adapter folder; none if there is no such file."""
+    path = folder / METRICS_FILE
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
 
 def read_log(folder: Path) -> list[dict[str, float]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,10 @@ DIFFERENCES: tuple[tuple[str, Any, str], ...] = (
 )
 
 
+_BY_LORA = ("r", "alpha", "dropout", "targets")
+_BY_ARGS = ("epochs", "learning_rate", "batch_size", "scheduler", "warmup", "weight_decay", "keep")
+
+
 def training_arguments(settings: Settings, output_dir: str | Path, *, verbose: bool = True) -> TrainingArguments:
     """Build TrainingArguments from our settings.
 
@@ -39,6 +44,7 @@ def training_arguments(settings: Settings, output_dir: str | Path, *, verbose: b
         verbose: Show the progress bar.
     """
     values = {name: value for name, value, _ in DIFFERENCES}
+    values["load_best_model_at_end"] = settings.keep != "last"
     values["dataloader_pin_memory"] = best_device().type != "cpu"
     return TrainingArguments(
         output_dir=str(output_dir),
@@ -53,6 +59,27 @@ def training_arguments(settings: Settings, output_dir: str | Path, *, verbose: b
         disable_tqdm=not (verbose and is_watched()),
         **values,
     )
+
+
+def resolve_settings(
+    own: Mapping[str, Any], recipe: Mapping[str, Any], lora: Any = None, args: TrainingArguments | None = None
+) -> Settings:
+    """Lay the user's settings over a recipe's, and those over the library's.
+
+    Args:
+        own: The user's settings; None means "not set".
+        recipe: The recipe's settings.
+        lora: The user's own LoraConfig, or None.
+        args: The user's own TrainingArguments, or None.
+
+    Raises:
+        ConfigError: If a value cannot work, or was given both by itself and in a whole object.
+    """
+    for whole, value, names in (("lora", lora, _BY_LORA), ("args", args, _BY_ARGS)):
+        twice = [name for name in names if own[name] is not None]
+        if value is not None and twice:
+            raise ConfigError(f"{twice[0]}= and {whole}= were both given; set {twice[0]} inside {whole}= only.")
+    return Settings.resolve(recipe, own)
 
 
 def settings_used(settings: Settings, lora: Any = None, args: TrainingArguments | None = None) -> Settings:
@@ -72,6 +99,7 @@ def settings_used(settings: Settings, lora: Any = None, args: TrainingArguments 
         scheduler = str(getattr(args.lr_scheduler_type, "value", args.lr_scheduler_type))
         used |= {
             "epochs": args.num_train_epochs,
+            "keep": "best" if args.load_best_model_at_end else "last",
             "learning_rate": args.learning_rate,
             "batch_size": args.per_device_train_batch_size,
             "scheduler": scheduler if scheduler in SCHEDULERS else settings.scheduler,

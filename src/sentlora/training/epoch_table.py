@@ -35,6 +35,7 @@ class EpochTable(TrainerCallback):
     def __init__(self, *, verbose: bool = True) -> None:
         """Start an empty table; ``verbose=False`` collects without printing."""
         self.rows: list[dict[str, float]] = []
+        self._steps: list[int] = []
         self._verbose = verbose
         self._train_loss = float("nan")
 
@@ -49,8 +50,15 @@ class EpochTable(TrainerCallback):
         figures = {**(metrics or {}), "loss": self._train_loss, "epoch": state.epoch}
         names = [(source, name) for source, name, _ in _COLUMNS] + list(_EXTRA)
         self.rows.append({name: float(figures[source]) for source, name in names if source in figures})
+        self._steps.append(state.global_step)
         if self._verbose:
             self._print(self.rows[-1])
+
+    def row_at(self, step: int | None) -> dict[str, float] | None:
+        """Return the row of the evaluation after ``step`` steps; the last one for None or an unknown step."""
+        if step in self._steps:
+            return self.rows[self._steps.index(step)]
+        return self.rows[-1] if self.rows else None
 
     def _print(self, row: dict[str, float]) -> None:
         # tqdm's lock and clearing keep the row from being written into the middle of the bar.

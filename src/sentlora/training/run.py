@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,19 @@ from sentlora.training.arguments import check_arguments, training_arguments
 from sentlora.training.trainer import EncodedRows, TrainingData, build_trainer, class_weight_tensor
 
 ComputeMetrics = Callable[[EvalPrediction], dict[str, float]]
+
+
+@dataclass(frozen=True)
+class TrainingOutcome:
+    """What a training run leaves besides the weights.
+
+    Attributes:
+        history: One row per epoch: losses and metrics.
+        kept: The row of the epoch whose weights were kept; None if nothing was evaluated.
+    """
+
+    history: list[dict[str, float]]
+    kept: dict[str, float] | None
 
 
 def encode_rows(objective: Objective, texts: Sequence[str], ids: Sequence[int]) -> EncodedRows:
@@ -36,8 +50,8 @@ def train(
     output_dir: str | Path | None = None,
     resume: bool = False,
     verbose: bool = True,
-) -> list[dict[str, float]]:
-    """Train an adapter in place and leave the best epoch's weights in ``model``.
+) -> TrainingOutcome:
+    """Train an adapter in place and leave the weights of the epoch that is kept in ``model``.
 
     Args:
         model: The PeftModel.
@@ -53,7 +67,7 @@ def train(
         verbose: Show the bar and the epoch table.
 
     Returns:
-        One row per epoch.
+        One row per epoch, and the one whose weights were kept.
 
     Raises:
         ConfigError: If the arguments cannot work.
@@ -63,7 +77,7 @@ def train(
         arguments = args if args is not None else training_arguments(settings, folder, verbose=verbose)
         check_arguments(arguments, resume=resume)
         if arguments.num_train_epochs == 0 and arguments.max_steps <= 0:
-            return []
+            return TrainingOutcome([], None)
         weights = None
         if settings.class_weights is not None:
             weights = class_weight_tensor(settings.class_weights, labels, [row["labels"] for row in data.train.rows])
@@ -78,7 +92,8 @@ def train(
             verbose=verbose,
         )
         trainer.train(resume_from_checkpoint=resume or None)
-        return table.rows
+        best = trainer.state.best_global_step if arguments.load_best_model_at_end else None
+        return TrainingOutcome(table.rows, table.row_at(best))
 
 
 @contextmanager
