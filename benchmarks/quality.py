@@ -103,7 +103,7 @@ def measure(args: argparse.Namespace) -> None:
     kept = RowsFile(folder / f"quality_{args.data}.json" if folder else None, fresh=args.fresh)
     # Part of the key: a row measured with other settings is another row.
     own = {**get_recipe(args.data).settings, **({"epochs": 1} if args.smoke else {})}
-    recipe = Settings.resolve(own).with_epochs_for(len(train))
+    recipe = Settings.resolve(own).settled_for(len(train), len(train) // 10)
     used = f"r={recipe.r} {recipe.targets}, lr={recipe.learning_rate:g} {recipe.scheduler}, epochs={recipe.epochs:g}"
     tasks: list[tuple[str, str, Callable[[], Row]]] = []
     for seed in args.seeds:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from plain import BATCH_SIZE, LEARNING_RATE, WARMUP, WEIGHT_DECAY, Prepared, padded_loop, plain_trainer
 from sentlora import SentimentLoRA
+from sentlora.evaluation.metrics import trainer_metrics
 from sentlora.training.arguments import training_arguments
 from sentlora.training.run import encode_rows, train
 from sentlora.training.trainer import TrainingData
@@ -50,7 +51,7 @@ def sentlora_fit(base: str, texts: Sequence[str], ids: Sequence[int], max_length
                 TrainingData(rows, rows),
                 settings,
                 clf.labels_,
-                compute_metrics=clf._compute_metrics,
+                compute_metrics=trainer_metrics(clf.labels_),
                 args=args,
                 verbose=False,
             )

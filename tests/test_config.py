@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sentlora.config import SCHEMA_VERSION, SentimentConfig, Settings
-from sentlora.errors import AdapterFolderError, ConfigError, LabelError
+from sentlora.errors import AdapterFolderError, ConfigError
 from sentlora.labels import LabelMap
 
 CONFIG = SentimentConfig(
@@ -166,5 +166,5 @@ def test_a_file_that_cannot_be_read_is_named(text: str, words: str) -> None:
 
 
 def test_a_broken_label_map_is_refused() -> None:
-    with pytest.raises(LabelError, match="'values' is missing"):
+    with pytest.raises(AdapterFolderError, match="'values' is missing"):
         SentimentConfig.from_json(edited(labels={"names": ["a", "b"]}))

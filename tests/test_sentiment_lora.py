@@ -168,7 +168,7 @@ def test_no_texts(fitted: SentimentLoRA) -> None:
 def test_probabilities_are_the_softmax_of_the_logits(fitted: SentimentLoRA) -> None:
     probabilities = fitted.predict_proba(TEXTS)
     assert probabilities.dtype == np.float64
-    expected = torch.softmax(torch.tensor(fitted.decision_function(TEXTS)), dim=1).numpy()
+    expected = torch.softmax(torch.tensor(fitted.logits(TEXTS)), dim=1).numpy()
     np.testing.assert_allclose(probabilities, expected, rtol=1e-12)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-12)
 
@@ -197,11 +197,11 @@ def test_texts_that_are_hard_to_handle(fitted: SentimentLoRA) -> None:
 def test_a_text_of_a_megabyte_is_truncated(tiny_bert: str, truncation: str) -> None:
     clf = SentimentLoRA(tiny_bert, epochs=0, truncation=truncation, max_length=16, verbose=False).fit(TEXTS, NAMES)
     start, middle, end = "good film ", "the plot " * 120_000, "awful end"
-    whole = clf.decision_function(start * 20 + middle + end * 20)
+    whole = clf.logits(start * 20 + middle + end * 20)
     kept = {"head": "good film " * 7, "tail": "awful end" * 20, "head-tail": None}[truncation]
     if kept is not None:
-        np.testing.assert_allclose(whole, clf.decision_function(kept), rtol=0, atol=1e-5)
-    other = clf.decision_function(end * 20 + middle + start * 20)
+        np.testing.assert_allclose(whole, clf.logits(kept), rtol=0, atol=1e-5)
+    other = clf.logits(end * 20 + middle + start * 20)
     assert not np.allclose(whole, other, atol=1e-4)
 
 
@@ -241,7 +241,7 @@ def test_the_positive_class_may_have_a_threshold_and_the_logits_a_temperature(lo
     assert (loaded.predict(TEXTS) == "positive").sum() == 2
     loaded.temperature_ = 2.0
     cooled = loaded.predict_proba(TEXTS)
-    np.testing.assert_allclose(cooled, torch.softmax(torch.tensor(loaded.decision_function(TEXTS) / 2), dim=1).numpy())
+    np.testing.assert_allclose(cooled, torch.softmax(torch.tensor(loaded.logits(TEXTS) / 2), dim=1).numpy())
     assert (np.abs(cooled - 0.5) <= np.abs(expected - 0.5) + 1e-12).all()
 
 

@@ -158,7 +158,7 @@ def predict(
         for label, confidence, text in table[["prediction", "confidence", text_column]].itertuples(index=False):
             print(f"{label}\t{confidence:.4f}\t{text}")
     else:
-        table.to_csv(sys.stdout, index=False)
+        table.to_csv(sys.stdout, index=False, lineterminator="\n")
 
 
 @app.command()

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sentlora.errors import AdapterFolderError, ConfigError
+from sentlora.errors import AdapterFolderError, ConfigError, LabelError
 from sentlora.labels import LabelMap
 
 SCHEMA_VERSION = 1
@@ -107,8 +107,7 @@ class Settings:
             _require_choice("keep", self.keep, KEEPS)
         if self.keep == "last" and self.early_stopping is not None:
             raise ConfigError("early_stopping needs the best epoch to be kept; leave out keep='last'.")
-        if isinstance(self.class_weights, str):
-            _require_choice("class_weights", self.class_weights, ("balanced",))
+        _check_class_weights(self.class_weights)
 
     @classmethod
     def resolve(cls, *layers: Mapping[str, Any]) -> Settings:
@@ -198,6 +197,17 @@ class SentimentConfig:
     versions: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
 
+    def resolved_settings(self, *, where: Any) -> Settings:
+        """Return the settings of the training run, checked.
+
+        Raises:
+            AdapterFolderError: If one of them is unknown or cannot be; names ``where``.
+        """
+        try:
+            return Settings.resolve(self.settings)
+        except ConfigError as error:
+            raise AdapterFolderError(f"sentlora.json in {where}: {error} Copy the folder again.") from error
+
     def to_json(self) -> str:
         """Return the JSON text of ``sentlora.json``."""
         data = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
@@ -235,13 +245,28 @@ class SentimentConfig:
             raise AdapterFolderError(f"{where} has a field unknown to this sentlora: {unknown[0]!r}. Update sentlora.")
         if not isinstance(data["labels"], Mapping):
             raise AdapterFolderError(f"{where} should hold a label map under 'labels'; found {data['labels']!r}.")
-        return cls(**{**data, "labels": LabelMap.from_dict(data["labels"])})
+        try:
+            return cls(**{**data, "labels": LabelMap.from_dict(data["labels"])})
+        except LabelError as error:
+            raise AdapterFolderError(f"{where}: {error}") from error
 
 
 def _as_json(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(key): item for key, item in value.items()}
     return list(value) if isinstance(value, (list, tuple)) else value
+
+
+def _check_class_weights(weights: Any) -> None:
+    if weights is None:
+        return
+    if isinstance(weights, str):
+        _require_choice("class_weights", weights, ("balanced",))
+    elif isinstance(weights, (Mapping, list, tuple)):
+        for weight in weights.values() if isinstance(weights, Mapping) else weights:
+            _require_range("class_weights", weight, 0, None, low_open=True)
+    else:
+        raise ConfigError(f"class_weights must be 'balanced', a mapping or a list of numbers; found {weights!r}.")
 
 
 def _require_int(name: str, value: Any, low: int) -> None:

@@ -12,6 +12,7 @@ from rich.table import Table
 from sentlora.data.recipes import load_recipe
 from sentlora.evaluation.report import EvaluationReport
 from sentlora.sentiment_lora import SentimentLoRA
+from sentlora.sharing.folder import check_place
 
 SENTENCES = (
     "It was good.",
@@ -47,6 +48,7 @@ def run_demo(output: Path, *, n_train: int | None = None, n_test: int = 1000, se
     Returns:
         The report of the trained model.
     """
+    check_place(output)
     console = Console()
     reviews = load_recipe("imdb", n_train=n_train or N_TRAIN, n_test=n_test, seed=seed)
     untrained = SentimentLoRA("minilm", **{**SETTINGS, "epochs": 0}, seed=seed, verbose=False).fit(reviews)

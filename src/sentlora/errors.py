@@ -66,3 +66,8 @@ class MissingExtraError(SentloraError, ImportError):
         )
         self.package = package
         self.extra = extra
+        self.purpose = purpose
+
+    def __reduce__(self) -> tuple[type, tuple[str, str, str]]:
+        # Workers of a grid search send their errors home by pickle, which only knows the message.
+        return type(self), (self.package, self.extra, self.purpose)

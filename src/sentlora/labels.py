@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ LabelValue = str | int | bool
 
 _POSITIVE_NAMES = ("positive", "pos", "true", "yes", "good", "1")
 _MAX_CLASSES = 100
+_WHOLE = re.compile(r"-?(0|[1-9]\d*)")
 
 
 @dataclass(frozen=True)
@@ -132,16 +134,21 @@ class LabelMap:
         """Accept any way in which a user may write down the classes.
 
         Args:
-            labels: A LabelMap; names in id order (``["negative", "positive"]``); or a mapping
-                from the value in the data to the name (``{-1: "negative", 1: "positive"}``).
+            labels: A LabelMap; the classes in id order (``["negative", "positive"]`` or ``[1, 2, 3]``);
+                or a mapping from the value in the data to the name (``{-1: "negative", 1: "positive"}``).
+
+        Raises:
+            LabelError: If it is none of these, or the classes cannot be told apart.
         """
         if isinstance(labels, LabelMap):
             return labels
         if isinstance(labels, Mapping):
             return cls(names=tuple(labels.values()), raw=tuple(labels.keys()))
-        if isinstance(labels, str):
-            raise LabelError(f"labels= expects a list or a mapping of labels; found the text {labels!r}.")
-        return cls(names=tuple(labels))
+        if isinstance(labels, str | Set):
+            found = f"the text {labels!r}" if isinstance(labels, str) else f"the unordered {labels!r}"
+            raise LabelError(f"labels= expects a list or a mapping of labels; found {found}.")
+        given = tuple(labels)
+        return cls(names=tuple(str(value) for value in given), values=given)
 
     def encode(self, values: Iterable[Any], *, where: str = "label") -> np.ndarray:
         """Turn labels into ids.
@@ -173,10 +180,15 @@ class LabelMap:
     def _known(self) -> dict[tuple[type, Any], int]:
         # Keyed by type as well: True == 1 == 1.0 in Python, yet a bool column is not an id column.
         known: dict[tuple[type, Any], int] = {(str, name): i for i, name in enumerate(self.names)}
-        if self.raw == self.names:
+        written_as_digits = {int(str(value)): i for i, value in enumerate(self.raw) if _WHOLE.fullmatch(str(value))}
+        if written_as_digits:
+            # "1" in one file is 1 in the next: a number that is a label means that label, never a position.
+            known |= {(int, number): i for number, i in written_as_digits.items()}
+            known |= {(str, str(number)): i for number, i in written_as_digits.items()}
+        elif self.raw == self.names:
             known |= {(int, i): i for i in range(len(self))}
             if len(self) == 2:
-                known |= {(bool, False): 0, (bool, True): 1}
+                known |= {(bool, True): self.positive_id, (bool, False): 1 - self.positive_id}
         return known | {(type(value), value): i for i, value in enumerate(self.raw)}
 
     def _unknown(self, value: Any, row: int, where: str) -> LabelError:

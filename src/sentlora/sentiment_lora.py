@@ -11,7 +11,7 @@ import numpy as np
 from datasets import DatasetDict
 from peft import LoraConfig
 from sklearn.base import BaseEstimator, ClassifierMixin
-from transformers import EvalPrediction, TrainingArguments, set_seed
+from transformers import TrainingArguments, set_seed
 
 from sentlora.config import SentimentConfig, Settings
 from sentlora.console import say
@@ -19,7 +19,7 @@ from sentlora.data.checks import read_texts
 from sentlora.data.columns import SentimentData, read_data
 from sentlora.data.holdout import with_validation
 from sentlora.errors import NotFittedError
-from sentlora.evaluation.metrics import compute, headline
+from sentlora.evaluation.metrics import headline, trainer_metrics
 from sentlora.evaluation.report import EvaluationReport
 from sentlora.inference.decision import decide, softmax
 from sentlora.inference.predictor import Predictor
@@ -30,7 +30,7 @@ from sentlora.model.classification import ClassificationObjective
 from sentlora.sharing.adapter_weights import load_adapter
 from sentlora.sharing.folder import read_folder
 from sentlora.sharing.saving import read_log, read_metrics, save_adapter
-from sentlora.training.arguments import resolve_settings, settings_used
+from sentlora.training.arguments import check_request, resolve_settings, settings_used
 from sentlora.training.run import encode_rows, train
 from sentlora.training.trainer import TrainingData
 
@@ -168,31 +168,33 @@ class SentimentLoRA(ClassifierMixin, BaseEstimator):
             BackboneError: If the base model cannot be loaded.
             NonFiniteLossError: If the loss becomes NaN or infinite.
         """
+        check_request(self._settings(), self.lora, self.args, self.output_dir, resume=resume)
         data = self._read(X, y, labels=self.labels)
         settings = self._settings(data.recipe.settings if data.recipe is not None else None)
         data = dataclasses.replace(data, splits=self._splits(data, validation, settings.seed))
         say(f"labels: {data.labels}", verbose=self.verbose)
-        sizes = (len(data.splits["train"]), len(data.splits["validation"]))
+        sizes = data.splits["train"].num_rows, data.splits["validation"].num_rows
         settings = settings_used(settings.settled_for(*sizes), self.lora, self.args)
         set_seed(settings.seed)
         self._build(settings, data.labels)
         self.trained_on_ = data.source
         self.evaluations_: dict[str, dict[str, float]] = {}
         say(f"model: {self.base_model}; {self.trainable_parameters}", verbose=self.verbose)
-        splits = {
-            name: encode_rows(self._objective, data.splits[name]["text"][:], data.splits[name]["label"][:])
-            for name in ("train", "validation")
-        }
         used = f"{settings.epochs:g} epochs, the {settings.keep} is kept"
         say(f"data: {sizes[0]:,} rows to train on, {sizes[1]:,} to validate; {used}", verbose=self.verbose)
         try:
+            splits = {
+                name: encode_rows(self._objective, rows["text"][:], rows["label"][:])
+                for name, rows in data.splits.items()
+                if name in ("train", "validation")
+            }
             outcome = train(
                 self._model,
                 self._objective,
                 TrainingData(**splits),
                 settings,
                 data.labels,
-                compute_metrics=self._compute_metrics,
+                compute_metrics=trainer_metrics(data.labels),
                 args=self.args,
                 output_dir=self.output_dir,
                 resume=resume,
@@ -209,15 +211,8 @@ class SentimentLoRA(ClassifierMixin, BaseEstimator):
         return resolve_settings(own, recipe or {}, self.lora, self.args)
 
     def _read(self, X: Any, y: Any, *, labels: Any, split: str = "train") -> SentimentData:
-        return read_data(
-            X,
-            y,
-            labels=labels,
-            text_column=self.text_column,
-            label_column=self.label_column,
-            default_split=split,
-            verbose=self.verbose,
-        )
+        columns = {"text_column": self.text_column, "label_column": self.label_column}
+        return read_data(X, y, labels=labels, **columns, default_split=split, verbose=self.verbose)
 
     def _splits(self, data: SentimentData, validation: Any, seed: int) -> DatasetDict:
         if validation is None:
@@ -244,9 +239,6 @@ class SentimentLoRA(ClassifierMixin, BaseEstimator):
         self.classes_ = labels.classes
         self.temperature_ = 1.0
         self.threshold_: float | None = None
-
-    def _compute_metrics(self, prediction: EvalPrediction) -> dict[str, float]:
-        return headline(compute(prediction.label_ids, prediction.predictions, names=self.labels_.names))
 
     def predict(self, texts: str | Iterable[str]) -> np.ndarray:
         """Predict the label of each text.
@@ -277,13 +269,20 @@ class SentimentLoRA(ClassifierMixin, BaseEstimator):
             NotFittedError: Before ``fit`` or ``load``.
             DataError: If a text is missing or no string; names the row.
         """
-        return softmax(self.decision_function(texts), self.temperature_)
+        return softmax(self.logits(texts), self.temperature_)
+
+    def logits(self, texts: str | Iterable[str]) -> np.ndarray:
+        """Return the scores before the softmax, float64, shape (n_texts, n_labels)."""
+        self._check_fitted()
+        return self._score(read_texts(texts, verbose=self.verbose))
 
     def decision_function(self, texts: str | Iterable[str]) -> np.ndarray:
-        """Return the logits behind ``predict_proba``, float64, shape (n_texts, n_labels)."""
-        self._check_fitted()
-        checked = read_texts(texts, verbose=self.verbose)
-        return Predictor(self._model, self._objective, verbose=self.verbose).scores(checked).astype(np.float64)
+        """Return the logits; of two labels their difference, shape (n_texts,), as scikit-learn's scorers expect."""
+        logits = self.logits(texts)
+        return np.asarray(logits[:, 1] - logits[:, 0]) if logits.shape[1] == 2 else logits
+
+    def _score(self, texts: list[str]) -> np.ndarray:
+        return np.asarray(Predictor(self._model, self._objective, verbose=self.verbose).scores(texts), dtype=np.float64)
 
     def evaluate(self, X: Any, y: Any = None) -> EvaluationReport:
         """Compare predictions with true labels.
@@ -303,7 +302,7 @@ class SentimentLoRA(ClassifierMixin, BaseEstimator):
         self._check_fitted()
         data = self._read(X, y, labels=self.labels_, split="test")
         rows = data.rows_to_report_on()
-        probabilities = self.predict_proba(rows["text"][:])
+        probabilities = softmax(self._score(rows["text"][:]), self.temperature_)
         report = EvaluationReport.from_scores(
             rows["label"][:], probabilities, self.labels_, source=data.source, threshold=self.threshold_
         )
@@ -335,9 +334,8 @@ class SentimentLoRA(ClassifierMixin, BaseEstimator):
             AdapterFolderError: If something else is in the way.
         """
         self._check_fitted()
-        return save_adapter(
-            path, self._model, self._objective.tokenizer, self._config(), self.history_, self._metrics()
-        )
+        metrics = {"validation": self.validation_, **self.evaluations_}
+        return save_adapter(path, self._model, self._objective.tokenizer, self._config(), self.history_, metrics)
 
     @classmethod
     def load(
@@ -357,7 +355,7 @@ class SentimentLoRA(ClassifierMixin, BaseEstimator):
         """
         folder = Path(path).expanduser()
         config = read_folder(folder, verify=verify)
-        settings = Settings.resolve(config.settings)
+        settings = config.resolved_settings(where=folder)
         clf = cls(base_model or config.base_model, revision=config.base_revision, verbose=verbose)
         clf.set_params(**config.settings)
         model = backbone.load_encoder(clf.base_model, config.labels, revision=config.base_revision)
@@ -390,9 +388,6 @@ class SentimentLoRA(ClassifierMixin, BaseEstimator):
             trained_on=self.trained_on_,
             settings=self.settings_.to_dict(),
         )
-
-    def _metrics(self) -> dict[str, dict[str, float]]:
-        return {**({"validation": self.validation_} if self.validation_ else {}), **self.evaluations_}
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "_model"):

@@ -12,10 +12,12 @@ import pandas as pd
 from sentlora.data.files import read_table
 from sentlora.data.recipes import Recipe, get_recipe, load_recipe
 from sentlora.data.tables import find_text_column
+from sentlora.data.text import replace_lone_surrogates
 from sentlora.errors import ConfigError, DataError
 from sentlora.evaluation.report import EvaluationReport
 from sentlora.inference.decision import decide
 from sentlora.sentiment_lora import SentimentLoRA
+from sentlora.sharing.folder import check_place
 
 _WRITERS = (".csv", ".tsv", ".jsonl", ".parquet")
 
@@ -57,7 +59,9 @@ def run_training(clf: SentimentLoRA, job: TrainingJob) -> EvaluationReport | Non
 
     Raises:
         ConfigError: If a subsample is asked for without a recipe.
+        AdapterFolderError: If the adapter cannot be saved where it was asked for; told before the training.
     """
+    check_place(job.output)
     if job.recipe is None and (job.n_train is not None or job.n_test is not None):
         raise ConfigError("--n-train and --n-test subsample a recipe; they need --recipe NAME.")
     if job.recipe is None:
@@ -108,8 +112,11 @@ def read_inputs(
         lines = list(texts) if texts else [line.rstrip("\r\n") for line in stream]
         if not lines:
             raise DataError("Expected texts as arguments, in --file, or one per line on standard input; found none.")
-        return pd.DataFrame({"text": lines}), "text"
+        return pd.DataFrame({"text": [replace_lone_surrogates(line) for line in lines]}), "text"
     frame = read_table(file)
+    for name in frame.select_dtypes(["object", "string"]).columns:
+        # What cannot be encoded could be scored, but not be written out again.
+        frame[name] = [replace_lone_surrogates(cell) if isinstance(cell, str) else cell for cell in frame[name]]
     return frame, find_text_column(frame, column)
 
 

@@ -61,7 +61,7 @@ FORMS: dict[str, Callable[[pd.DataFrame, Path], Any]] = {
 
 @pytest.fixture(scope="module")
 def expected(tiny_bert: str, toy_reviews: pd.DataFrame) -> np.ndarray:
-    return quick(tiny_bert).fit(toy_reviews[:24]).decision_function(PROBES)
+    return quick(tiny_bert).fit(toy_reviews[:24]).logits(PROBES)
 
 
 def quick(base: str, **settings: Any) -> SentimentLoRA:
@@ -76,7 +76,7 @@ def test_the_same_rows_in_any_form_train_the_same_adapter(
     data = FORMS[form](toy_reviews[:24], tmp_path)
     clf = quick(tiny_bert).fit(*data) if isinstance(data, tuple) else quick(tiny_bert).fit(data)
     assert clf.labels_.names == ("negative", "positive")
-    np.testing.assert_array_equal(clf.decision_function(PROBES), expected)
+    np.testing.assert_array_equal(clf.logits(PROBES), expected)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_a_mapping_gives_names_to_the_values_of_the_data(tiny_bert: str, toy_rev
 def test_columns_may_be_named(tiny_bert: str, toy_reviews: pd.DataFrame, expected: np.ndarray) -> None:
     frame = toy_reviews[:24].rename(columns={"text": "remarks", "label": "verdict"}).assign(text="x", label="y")
     clf = quick(tiny_bert, text_column="remarks", label_column="verdict").fit(frame)
-    np.testing.assert_array_equal(clf.decision_function(PROBES), expected)
+    np.testing.assert_array_equal(clf.logits(PROBES), expected)
 
 
 def test_three_classes(tiny_bert: str, tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_three_classes(tiny_bert: str, tmp_path: Path) -> None:
     assert clf.score(texts, ["good", "bad", "so-so"] * 20) == 1.0
     assert {"f1_macro", "accuracy"} <= set(clf.history_[-1])
     loaded = SentimentLoRA.load(clf.save(tmp_path / "adapter"), verbose=False)
-    np.testing.assert_allclose(loaded.decision_function(texts), clf.decision_function(texts), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(loaded.logits(texts), clf.logits(texts), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("form", ["DataFrame", "Dataset", "CSV", "lists"])
@@ -155,7 +155,7 @@ def test_no_epochs_build_the_untrained_model(tiny_bert: str, toy_reviews: pd.Dat
     clf = quick(tiny_bert, epochs=0).fit(toy_reviews)
     assert clf.history_ == []
     loaded = SentimentLoRA.load(clf.save(tmp_path / "untrained"), verbose=False)
-    np.testing.assert_allclose(loaded.decision_function(PROBES), clf.decision_function(PROBES), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(loaded.logits(PROBES), clf.logits(PROBES), rtol=0, atol=1e-6)
 
 
 def test_texts_with_oddities_are_trained_on(tiny_bert: str) -> None:
@@ -169,7 +169,7 @@ def test_texts_with_oddities_are_trained_on(tiny_bert: str) -> None:
 
 def test_what_comes_back_with_the_folder(fitted: SentimentLoRA, saved: Path, held_out_reviews: pd.DataFrame) -> None:
     loaded = SentimentLoRA.load(saved, verbose=False)
-    np.testing.assert_allclose(loaded.decision_function(PROBES), fitted.decision_function(PROBES), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(loaded.logits(PROBES), fitted.logits(PROBES), rtol=0, atol=1e-6)
     assert loaded.labels_ == fitted.labels_
     assert loaded.settings_ == fitted.settings_
     assert loaded.history_ == fitted.history_
@@ -198,7 +198,7 @@ def test_saving_after_predicting_writes_the_same_weights(saved: Path, tmp_path: 
 def test_a_second_fit_starts_anew(tiny_bert: str, toy_reviews: pd.DataFrame, expected: np.ndarray) -> None:
     clf = quick(tiny_bert).fit(toy_reviews[24:80])
     clf.predict(PROBES)
-    np.testing.assert_array_equal(clf.fit(toy_reviews[:24]).decision_function(PROBES), expected)
+    np.testing.assert_array_equal(clf.fit(toy_reviews[:24]).logits(PROBES), expected)
 
 
 @pytest.mark.parametrize("weights", ["balanced", [1.0, 2.0], {"negative": 1.0, "positive": 2.0}, np.array([1.0, 2.0])])
@@ -220,7 +220,7 @@ def test_a_base_without_a_pooler_answers_the_same_after_a_reload(
     tokenizer.save_pretrained(tmp_path / "base")
     clf = quick(str(tmp_path / "base"), seed=1).fit(toy_reviews[:24])
     loaded = SentimentLoRA.load(clf.save(tmp_path / "adapter"), verbose=False)
-    np.testing.assert_allclose(loaded.decision_function(PROBES), clf.decision_function(PROBES), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(loaded.logits(PROBES), clf.logits(PROBES), rtol=0, atol=1e-6)
 
 
 def test_a_run_is_resumed_from_its_folder(
@@ -230,7 +230,7 @@ def test_a_run_is_resumed_from_its_folder(
     quick(tiny_bert, epochs=1, **settings).fit(toy_reviews[:24])
     resumed = quick(tiny_bert, epochs=2, **settings).fit(toy_reviews[:24], resume=True)
     whole = quick(tiny_bert, epochs=2, scheduler="constant", warmup=0.0).fit(toy_reviews[:24])
-    np.testing.assert_array_equal(resumed.decision_function(PROBES), whole.decision_function(PROBES))
+    np.testing.assert_array_equal(resumed.logits(PROBES), whole.logits(PROBES))
     assert resumed.history_[-1] == whole.history_[-1]
 
 
@@ -251,7 +251,7 @@ import numpy as np, pandas as pd, torch
 torch.set_num_threads(1)
 from sentlora import SentimentLoRA
 given = json.load(open(sys.argv[1]))
-np.save(given["logits"], SentimentLoRA.load(given["saved"], verbose=False).decision_function(given["probes"]))
+np.save(given["logits"], SentimentLoRA.load(given["saved"], verbose=False).logits(given["probes"]))
 clf = SentimentLoRA(given["base"], **given["settings"]).fit(pd.read_csv(given["rows"]))
 clf.save(given["again"])
 """
@@ -313,7 +313,7 @@ def elsewhere(
 
 
 def test_a_fresh_process_gives_the_same_logits(fitted: SentimentLoRA, elsewhere: Path) -> None:
-    np.testing.assert_allclose(np.load(elsewhere / "logits.npy"), fitted.decision_function(PROBES), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(np.load(elsewhere / "logits.npy"), fitted.logits(PROBES), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["adapter_model.safetensors", "adapter_config.json", "training_log.jsonl"])
@@ -329,4 +329,4 @@ def test_the_configuration_is_the_same_but_for_where_the_rows_came_from(saved: P
 
 def test_plain_peft_gives_the_same_logits_without_sentlora(fitted: SentimentLoRA, saved: Path, tmp_path: Path) -> None:
     run(WITHOUT_SENTLORA, {"saved": str(saved), "probes": PROBES, "logits": str(tmp_path / "logits.npy")}, tmp_path)
-    np.testing.assert_allclose(np.load(tmp_path / "logits.npy"), fitted.decision_function(PROBES), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(np.load(tmp_path / "logits.npy"), fitted.logits(PROBES), rtol=0, atol=1e-5)

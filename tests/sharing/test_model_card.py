@@ -68,7 +68,7 @@ def test_the_lines_for_plain_peft_give_the_same_logits(fitted: SentimentLoRA, sa
     namespace: dict[str, object] = {}
     exec(block.replace("path/to/this/folder", str(saved)), namespace)
     logits = namespace["logits"].detach().numpy()
-    np.testing.assert_allclose(logits, fitted.decision_function(["I loved it"]), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(logits, fitted.logits(["I loved it"]), rtol=0, atol=1e-5)
     assert namespace["inputs"]["input_ids"].shape[1] > 2
 
 

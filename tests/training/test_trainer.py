@@ -16,7 +16,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from transformers import TrainingArguments, set_seed
 
 from sentlora.config import Settings
-from sentlora.errors import ConfigError, LabelError, NonFiniteLossError
+from sentlora.errors import ConfigError, NonFiniteLossError
 from sentlora.evaluation.metrics import compute, headline
 from sentlora.labels import LabelMap
 from sentlora.model.adapter import attach, lora_config
@@ -119,7 +119,7 @@ def test_one_positive_weight_for_each_class(weights: Any) -> None:
 
 
 def test_a_weight_for_an_unknown_class_is_refused() -> None:
-    with pytest.raises(LabelError, match="The label 'good' in column 'class_weights'"):
+    with pytest.raises(ConfigError, match=r"class_weights names 'good', .* but the labels are: 0 = neg"):
         class_weight_tensor({"good": 1.0, "negative": 1.0, "neutral": 1.0}, THREE, [0, 1, 2])
 
 

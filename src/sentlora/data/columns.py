@@ -11,7 +11,7 @@ import pandas as pd
 from datasets import Dataset, DatasetDict
 
 from sentlora.data.catalogue import Recipe
-from sentlora.data.recipes import read_source
+from sentlora.data.recipes import get_recipe, list_recipes, read_source
 from sentlora.data.splits import build_splits, split_name
 from sentlora.data.tables import Table, table_of, table_of_xy
 from sentlora.errors import DataError
@@ -27,17 +27,14 @@ class SentimentData:
         labels: What the ids mean.
         source: Where the data came from, in a few words.
         recipe: The recipe, where the data came from one.
+        eval_split: The split to report results on: the recipe's, else ``test``.
     """
 
     splits: DatasetDict
     labels: LabelMap
     source: str
     recipe: Recipe | None = None
-
-    @property
-    def eval_split(self) -> str:
-        """The split to report results on: the recipe's, else ``test``."""
-        return "test" if self.recipe is None else self.recipe.eval_split
+    eval_split: str = "test"
 
     def rows_to_report_on(self) -> Dataset:
         """Return the only split; of several the one to report results on, else ``validation``.
@@ -119,7 +116,15 @@ def read_data(
             name: _table(name, part, text_column, label_column, alone=len(parts) == 1) for name, part in parts.items()
         }
     splits, label_map = build_splits(tables, labels, verbose=verbose)
-    return SentimentData(splits, label_map, source, recipe)
+    # The rows that load_recipe returned bring no recipe, but they carry its name.
+    known_as = recipe if recipe is not None else _recipe_of(data)
+    return SentimentData(splits, label_map, source, recipe, "test" if known_as is None else known_as.eval_split)
+
+
+def _recipe_of(data: Any) -> Recipe | None:
+    first = next(iter(data.values()), None) if isinstance(data, DatasetDict) else None
+    name = first.info.dataset_name if isinstance(first, Dataset) else None
+    return get_recipe(name) if name is not None and name in list_recipes() else None
 
 
 def _name_of(data: Any) -> str:

@@ -143,7 +143,20 @@ def _read_delimited(path: Path, text: str) -> pd.DataFrame:
             "Put texts that hold the separator or a line break in double quotes."
         ) from error
     frame.columns = [str(column).strip() for column in frame.columns]
+    if delimiter == "\t":
+        _check_quotes(path, frame)
     return frame
+
+
+def _check_quotes(path: Path, frame: pd.DataFrame) -> None:
+    """Refuse a TSV file in which a lone quotation mark has swallowed rows."""
+    for column in frame.columns:
+        swallowed = frame[column].str.contains(r"\t.*\n|\n.*\t", regex=True, na=False)
+        if swallowed.any():
+            raise DataError(
+                f"In {path.name!r}, row {int(swallowed.argmax())}, the cell of column {column!r} holds tabs and line "
+                "breaks: a quotation mark that is never closed has joined several rows. Close it, or double it."
+            )
 
 
 def _read_json(path: Path, text: str) -> pd.DataFrame:

@@ -127,7 +127,7 @@ def read_source(source: str | Path | Recipe, *, cache_dir: str | Path | None = N
     if isinstance(source, str) and name in list_recipes():
         return _read_recipe(get_recipe(name), split, cache_dir, verbose)
     path = Path(source).expanduser()
-    if path.suffix.lower() in SUFFIXES or path.is_file():
+    if path.suffix.lower() in SUFFIXES or _is_file(path):
         return Source(path, path.name)
     if path.is_dir():
         return Source(_read_saved(path), str(path))
@@ -143,6 +143,13 @@ def read_source(source: str | Path | Recipe, *, cache_dir: str | Path | None = N
             f"{error} A file needs one of the suffixes {', '.join(SUFFIXES)}; a dataset on the Hub is owner/name."
         ) from None
     raise AssertionError("a recipe that is listed was not found")
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a text too long to be a name
+        return False
 
 
 def _read_recipe(recipe: Recipe, split: str | None, cache_dir: str | Path | None, verbose: bool) -> Source:

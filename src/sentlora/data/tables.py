@@ -191,7 +191,7 @@ def _table_of_dataset(data: Dataset, text_column: str | None, label_column: str 
     text, label = find_columns(data.column_names, is_texty, text_column, label_column)
     feature = data.features[label]
     names = tuple(feature.names) if isinstance(feature, ClassLabel) else None
-    return Table(list(data[text]), list(data[label]), text, label, names)
+    return Table(data[text][:], data[label][:], text, label, names)
 
 
 def _frame_of(data: Any) -> pd.DataFrame:

@@ -8,7 +8,7 @@ fixed once for all of them: 0.0, and no warning. So a class that is never predic
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import NormalDist
 from typing import Any
 
@@ -147,6 +147,19 @@ def from_predictions(
             for i, name in enumerate(label_map.names)
         },
     }
+
+
+def trainer_metrics(labels: LabelMap) -> Callable[[Any], dict[str, float]]:
+    """Return what a Trainer calls after each evaluation, as its ``compute_metrics``.
+
+    Args:
+        labels: The classes, in the order of the logits.
+    """
+
+    def of_prediction(prediction: Any) -> dict[str, float]:
+        return headline(compute(prediction.label_ids, prediction.predictions, names=labels.names))
+
+    return of_prediction
 
 
 def headline(metrics: dict[str, Any]) -> dict[str, float]:

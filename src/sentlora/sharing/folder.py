@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import shutil
 import tempfile
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,11 +42,7 @@ def write_folder(path: str | Path, config: SentimentConfig, fill: Callable[[Path
         AdapterFolderError: If something else than an adapter folder is in the way, or the
             place cannot be written to.
     """
-    final = Path(path).expanduser().resolve()
-    if final.exists() and not _replaceable(final):
-        raise AdapterFolderError(
-            f"{final} exists and is no adapter folder of sentlora; it was left untouched. Choose another folder."
-        )
+    final = check_place(path)
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=final.parent))
@@ -61,6 +58,26 @@ def write_folder(path: str | Path, config: SentimentConfig, fill: Callable[[Path
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
+    return final
+
+
+def check_place(path: str | Path) -> Path:
+    """Refuse a place where an adapter folder must not be written; worth asking before a long training.
+
+    Args:
+        path: The place.
+
+    Returns:
+        Its absolute path.
+
+    Raises:
+        AdapterFolderError: If something else than an adapter folder is there.
+    """
+    final = Path(path).expanduser().resolve()
+    if final.exists() and not (final.is_dir() and ((final / CONFIG_FILE).is_file() or not any(final.iterdir()))):
+        raise AdapterFolderError(
+            f"{final} exists and is no adapter folder of sentlora; it was left untouched. Choose another folder."
+        )
     return final
 
 
@@ -114,19 +131,16 @@ def _verify(folder: Path, config: SentimentConfig) -> None:
             )
 
 
-def _replaceable(path: Path) -> bool:
-    return path.is_dir() and ((path / CONFIG_FILE).is_file() or not any(path.iterdir()))
-
-
 def _swap(draft: Path, final: Path) -> None:
     if not final.exists():
         draft.rename(final)
         return
-    old = Path(tempfile.mkdtemp(prefix=f".{final.name}.old-", dir=final.parent))
-    final.replace(old)  # onto the empty folder just made
+    # A name that is not there yet: Windows renames no folder onto another, even an empty one.
+    old = final.with_name(f".{final.name}.old-{uuid.uuid4().hex}")
+    final.rename(old)
     try:
-        draft.replace(final)
+        draft.rename(final)
     except OSError:
-        old.replace(final)
+        old.rename(final)
         raise
     shutil.rmtree(old, ignore_errors=True)

@@ -33,7 +33,7 @@ clf = SentimentLoRA.load("path/to/this/folder")
 clf.predict(["I loved it"])
 ```
 
-With plain peft (which keeps no label names, hence `num_labels`):
+With plain peft (which keeps no label names, hence `num_labels`){elsewhere}:
 
 ```python
 from peft import AutoPeftModelForSequenceClassification
@@ -65,9 +65,19 @@ def model_card(config: SentimentConfig, hub_base: str, metrics: Mapping[str, Any
         labels=", ".join(f"{i} `{name}`" for i, name in enumerate(config.labels.names)),
         trained_on=f"Trained on: {config.trained_on}.\n" if config.trained_on else "",
         num_labels=len(config.labels),
+        elsewhere=_elsewhere(config.base_model, hub_base),
         max_length=config.max_length,
         metrics=_metrics_section(metrics or {}),
         settings=_table(("setting", "value"), [(f"`{name}`", f"`{value}`") for name, value in config.settings.items()]),
+    )
+
+
+def _elsewhere(base_model: str, hub_base: str) -> str:
+    if base_model == hub_base:
+        return ""
+    return (
+        f"; on a machine without the package that ships `{base_model}`, write `{hub_base}`, the same weights, "
+        "as `base_model_name_or_path` into `adapter_config.json` first"
     )
 
 

@@ -23,7 +23,7 @@ def save_adapter(
     tokenizer: Any,
     config: SentimentConfig,
     history: Sequence[Mapping[str, float]],
-    metrics: Mapping[str, Mapping[str, float]],
+    metrics: Mapping[str, Mapping[str, float] | None],
 ) -> Path:
     """Write the adapter folder, whole or not at all.
 
@@ -33,7 +33,7 @@ def save_adapter(
         tokenizer: The tokenizer it was trained with.
         config: What has to be known to use the adapter.
         history: One row per epoch.
-        metrics: Headline figures by what they were measured on.
+        metrics: Headline figures by what they were measured on; None where nothing was.
 
     Returns:
         The folder's absolute path.
@@ -44,11 +44,13 @@ def save_adapter(
     config = dataclasses.replace(config, versions={name: version(name) for name in _PACKAGES})
     hub_base = ALIASES[config.base_model].hub_id if config.base_model in ALIASES else config.base_model
 
+    measured = {name: dict(figures) for name, figures in metrics.items() if figures is not None}
+
     def fill(folder: Path) -> None:
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-        (folder / MODEL_CARD).write_text(model_card(config, hub_base, metrics), encoding="utf-8")
-        (folder / METRICS_FILE).write_text(json.dumps(dict(metrics), indent=2) + "\n", encoding="utf-8")
+        (folder / MODEL_CARD).write_text(model_card(config, hub_base, measured), encoding="utf-8")
+        (folder / METRICS_FILE).write_text(json.dumps(measured, indent=2, allow_nan=False) + "\n", encoding="utf-8")
         (folder / LOG_FILE).write_text("".join(json.dumps(dict(row)) + "\n" for row in history), encoding="utf-8")
 
     return write_folder(path, config, fill)

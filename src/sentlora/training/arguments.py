@@ -32,19 +32,24 @@ DIFFERENCES: tuple[tuple[str, Any, str], ...] = (
 
 
 _BY_LORA = ("r", "alpha", "dropout", "targets")
-_BY_ARGS = ("epochs", "learning_rate", "batch_size", "scheduler", "warmup", "weight_decay", "keep")
+_BY_ARGS = ("epochs", "learning_rate", "batch_size", "scheduler", "warmup", "weight_decay", "keep", "seed")
 
 
-def training_arguments(settings: Settings, output_dir: str | Path, *, verbose: bool = True) -> TrainingArguments:
+def training_arguments(
+    settings: Settings, output_dir: str | Path, *, checkpoints: bool = True, verbose: bool = True
+) -> TrainingArguments:
     """Build TrainingArguments from our settings.
 
     Args:
         settings: The resolved settings.
         output_dir: Where checkpoints go.
+        checkpoints: Write them also where none of them is needed to find the best epoch.
         verbose: Show the progress bar.
     """
     values = {name: value for name, value, _ in DIFFERENCES}
     values["load_best_model_at_end"] = settings.keep != "last"
+    if settings.keep == "last" and not checkpoints:
+        values["save_strategy"] = "no"
     values["dataloader_pin_memory"] = best_device().type != "cpu"
     return TrainingArguments(
         output_dir=str(output_dir),
@@ -90,6 +95,8 @@ def settings_used(settings: Settings, lora: Any = None, args: TrainingArguments 
         lora: The user's own LoraConfig, or None.
         args: The user's own TrainingArguments, or None.
     """
+    if args is not None and settings.early_stopping is not None and not args.load_best_model_at_end:
+        raise ConfigError("early_stopping needs load_best_model_at_end=True in args=TrainingArguments(...).")
     used: dict[str, Any] = {}
     if lora is not None:
         targets = lora.target_modules
@@ -110,6 +117,37 @@ def settings_used(settings: Settings, lora: Any = None, args: TrainingArguments 
     return dataclasses.replace(settings, **{name: value for name, value in used.items() if value is not None})
 
 
+def check_request(
+    settings: Settings,
+    lora: Any = None,
+    args: TrainingArguments | None = None,
+    output_dir: str | Path | None = None,
+    *,
+    resume: bool = False,
+) -> None:
+    """Refuse what cannot work before any data is read or any model loaded.
+
+    Args:
+        settings: The settings so far.
+        lora: The user's own LoraConfig, or None.
+        args: The user's own TrainingArguments, or None.
+        output_dir: The folder that keeps checkpoints, or None.
+        resume: Whether training is to go on from a checkpoint.
+
+    Raises:
+        ConfigError: If something was given twice, or :func:`check_arguments` refuses.
+    """
+    settings = settings_used(settings, lora, args)
+    if args is not None and output_dir is not None:
+        raise ConfigError("output_dir= and args= were both given; set output_dir inside args= only.")
+    if args is None and output_dir is not None:
+        args = training_arguments(settings, output_dir)
+    if args is not None:
+        check_arguments(args, resume=resume)
+    elif resume:
+        raise ConfigError("resume=True needs output_dir=, the folder that keeps the checkpoints.")
+
+
 def check_arguments(args: TrainingArguments, *, resume: bool = False) -> None:
     """Refuse arguments that upstream would only fail on late, or train wrongly with.
 
@@ -118,8 +156,8 @@ def check_arguments(args: TrainingArguments, *, resume: bool = False) -> None:
         resume: Whether training is to go on from a checkpoint.
 
     Raises:
-        ConfigError: For fp16 on a CPU, a best model without matching strategies, a batch
-            size below 1, or a resume without a checkpoint.
+        ConfigError: For fp16 on a CPU, a metric that is not computed, a batch size below 1, a
+            resume without a checkpoint, or a new run in the folder of an earlier one.
     """
     if args.fp16 and args.device.type == "cpu":
         raise ConfigError(
@@ -132,6 +170,11 @@ def check_arguments(args: TrainingArguments, *, resume: bool = False) -> None:
         raise ConfigError(
             f"metric_for_best_model={args.metric_for_best_model!r} is not computed; choose one of "
             f"{', '.join(sorted(_KNOWN_METRICS))}."
+        )
+    if not resume and has_checkpoint(args.output_dir):
+        raise ConfigError(
+            f"{args.output_dir!r} holds the checkpoints of an earlier run. Pass resume=True to go on from them, or "
+            "another output_dir for a new run."
         )
     if resume and not has_checkpoint(args.output_dir):
         raise ConfigError(

@@ -36,8 +36,9 @@ class EpochTable(TrainerCallback):
         """Start an empty table; ``verbose=False`` collects without printing."""
         self.rows: list[dict[str, float]] = []
         self._steps: list[int] = []
-        self._verbose = verbose
-        self._train_loss = float("nan")
+        self._headed = False
+        self.verbose = verbose
+        self._train_loss: float | None = None
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         """Remember the training loss, which upstream logs before it evaluates."""
@@ -47,23 +48,34 @@ class EpochTable(TrainerCallback):
         """Add the row of this evaluation."""
         if not state.is_world_process_zero:
             return
-        figures = {**(metrics or {}), "loss": self._train_loss, "epoch": state.epoch}
-        names = [(source, name) for source, name, _ in _COLUMNS] + list(_EXTRA)
-        self.rows.append({name: float(figures[source]) for source, name in names if source in figures})
-        self._steps.append(state.global_step)
-        if self._verbose:
+        self._add({**(metrics or {}), "epoch": state.epoch}, state.global_step)
+        if self.verbose:
             self._print(self.rows[-1])
 
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Take over the rows of the run that this one goes on from, if any."""
+        for logs in state.log_history:
+            self._train_loss = logs.get("loss", self._train_loss)
+            if "eval_loss" in logs:
+                self._add(logs, logs["step"])
+
+    def _add(self, figures: dict[str, Any], step: int) -> None:
+        figures = {**figures, "loss": self._train_loss}
+        names = [(source, name) for source, name, _ in _COLUMNS] + list(_EXTRA)
+        self.rows.append({name: float(figures[source]) for source, name in names if figures.get(source) is not None})
+        self._steps.append(step)
+
     def row_at(self, step: int | None) -> dict[str, float] | None:
-        """Return the row of the evaluation after ``step`` steps; the last one for None or an unknown step."""
-        if step in self._steps:
-            return self.rows[self._steps.index(step)]
-        return self.rows[-1] if self.rows else None
+        """Return the row of the evaluation after ``step`` steps; the last row for None."""
+        if step is None:
+            return self.rows[-1] if self.rows else None
+        return self.rows[self._steps.index(step)] if step in self._steps else None
 
     def _print(self, row: dict[str, float]) -> None:
         # tqdm's lock and clearing keep the row from being written into the middle of the bar.
         with tqdm.external_write_mode():
-            if len(self.rows) == 1:
+            if not self._headed:
+                self._headed = True
                 say("  ".join(f"{heading:>10}" for _, _, heading in _COLUMNS))
             say(format_row(row))
 

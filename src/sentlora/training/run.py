@@ -74,7 +74,10 @@ def train(
         NonFiniteLossError: If the loss becomes NaN or infinite.
     """
     with _checkpoint_folder(output_dir) as folder:
-        arguments = args if args is not None else training_arguments(settings, folder, verbose=verbose)
+        arguments = args
+        if arguments is None:
+            lasting = output_dir is not None
+            arguments = training_arguments(settings, folder, checkpoints=lasting, verbose=verbose)
         check_arguments(arguments, resume=resume)
         if arguments.num_train_epochs == 0 and arguments.max_steps <= 0:
             return TrainingOutcome([], None)

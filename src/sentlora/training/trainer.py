@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler
 from transformers import (
@@ -21,7 +22,7 @@ from transformers import (
     TrainingArguments,
 )
 
-from sentlora.errors import ConfigError, NonFiniteLossError
+from sentlora.errors import ConfigError, LabelError, NonFiniteLossError
 from sentlora.labels import LabelMap
 from sentlora.model.objective import Features, Objective
 from sentlora.training.epoch_table import EpochTable
@@ -68,6 +69,12 @@ class _SentimentTrainer(Trainer):
         seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
         batch = self.args.train_batch_size * self.args.gradient_accumulation_steps
         return LengthGroupedSampler(rows.lengths, batch, seed)
+
+    def _get_eval_sampler(self, eval_dataset: Any) -> Any:
+        if isinstance(eval_dataset, EncodedRows) and self.args.world_size <= 1:
+            # Similar lengths side by side need little padding; the figures do not depend on the order.
+            return np.argsort(eval_dataset.lengths, kind="stable")[::-1].tolist()
+        return super()._get_eval_sampler(eval_dataset)
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
         loss: torch.Tensor = super().training_step(model, inputs, num_items_in_batch)
@@ -124,12 +131,15 @@ def build_trainer(
         compute_metrics=compute_metrics,
         # Ours also without weights: upstream's own loss ignores the number of rows of an accumulated
         # step, which makes the gradient larger by the number of accumulation steps.
-        compute_loss_func=weighted_loss(class_weights),
+        compute_loss_func=weighted_loss(class_weights, args.label_smoothing_factor),
         callbacks=callbacks,
     )
     trainer.remove_callback(PrinterCallback)  # it would print the raw log dictionaries beside our table
     if trainer.pop_callback(ProgressCallback) is not None:
         trainer.add_callback(_BarOnly)
+    # In a notebook upstream draws the same table itself, in HTML.
+    drawn = any("Notebook" in type(callback).__name__ for callback in trainer.callback_handler.callbacks)
+    table.verbose = verbose and not drawn
     return trainer, table
 
 
@@ -138,17 +148,20 @@ class _BarOnly(ProgressCallback):
         """Leave the figures to the epoch table."""
 
 
-def weighted_loss(weights: torch.Tensor | None) -> Callable[..., torch.Tensor]:
+def weighted_loss(weights: torch.Tensor | None, label_smoothing: float = 0.0) -> Callable[..., torch.Tensor]:
     """Build a cross-entropy that is exact under gradient accumulation.
 
     Args:
         weights: One weight per class, shape (n_labels,), or None for equal weights.
+        label_smoothing: Share of the target that is spread over all classes.
     """
 
     def loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
         logits = outputs["logits"]
         by_class = weights.to(logits.device) if weights is not None else None
-        total = torch.nn.functional.cross_entropy(logits.float(), labels, weight=by_class, reduction="sum")
+        total = torch.nn.functional.cross_entropy(
+            logits.float(), labels, weight=by_class, label_smoothing=label_smoothing, reduction="sum"
+        )
         # Divided by rows, not by the weights that happen to be in this batch: a micro-batch of
         # only rare rows would otherwise lose its extra weight.
         return total / (num_items_in_batch if num_items_in_batch is not None else len(labels))
@@ -174,7 +187,12 @@ def class_weight_tensor(
     if isinstance(weights, str):
         return counts.sum() / (len(labels) * counts.clamp(min=1))
     if isinstance(weights, Mapping):
-        by_id = dict(zip(labels.encode(list(weights), where="class_weights").tolist(), weights.values(), strict=True))
+        try:
+            ids_of_weights = labels.encode(list(weights)).tolist()
+        except LabelError as error:
+            named = ", ".join(repr(label) for label in weights)
+            raise ConfigError(f"class_weights names {named}, but the labels are: {labels}.") from error
+        by_id = dict(zip(ids_of_weights, weights.values(), strict=True))
         weights = [by_id.get(i, float("nan")) for i in range(len(labels))]
     if len(weights) != len(labels) or not all(weight > 0 for weight in weights):
         raise ConfigError(f"class_weights needs one positive weight for each of: {labels}; found {list(weights)}.")
