@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from sentlora import cli
-from sentlora.errors import ConfigError, DataError
+from sentlora.errors import AdapterFolderError, ConfigError, DataError
 
 
 def run(*arguments: str, stdin: str | None = None) -> Result:
@@ -87,6 +88,44 @@ def test_predict_keeps_the_columns_of_a_file(adapter: str, reviews_csv: Path, tm
     assert agreement >= 0.95
 
 
+def test_predict_prints_a_text_that_cannot_be_encoded(adapter: str) -> None:
+    """Bytes of the command line that are not UTF-8 come as lone surrogates."""
+    (line,) = run("predict", adapter, "good film \udce9", "-q").stdout.splitlines()
+    assert line.startswith("positive\t")
+    assert line.endswith("\tgood film \ufffd")
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet", None])
+def test_predict_writes_a_table_that_cannot_be_encoded(adapter: str, tmp_path: Path, suffix: str | None) -> None:
+    from sentlora.data.files import read_table
+
+    path, output = tmp_path / "rows.jsonl", tmp_path / f"scored.{suffix or 'csv'}"
+    rows = [{"text": "good fun \ud83d", "note": "\udfff"}, {"text": "bad", "note": "fine"}]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    result = run("predict", adapter, "--file", str(path), "-q", *(["--output", str(output)] if suffix else []))
+    if suffix is None:
+        output.write_text(result.stdout, encoding="utf-8")
+    scored = read_table(output)
+    assert scored["text"].tolist() == ["good fun \ufffd", "bad"]
+    assert scored["note"].tolist() == ["\ufffd", "fine"]
+    assert scored["prediction"].tolist() == ["positive", "negative"]
+
+
+def test_predict_reads_bytes_that_cannot_be_decoded(
+    adapter: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(b"good film caf\xe9\nbad film\n"), "utf-8", errors="surrogateescape")
+    monkeypatch.setattr(sys, "stdin", stream)
+    monkeypatch.setattr(sys, "argv", ["sentlora", "predict", adapter, "-q"])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == 0
+    header, first, second = capsys.readouterr().out.splitlines()
+    assert header.startswith("text,prediction,confidence")
+    assert first.startswith("good film caf\ufffd,positive,")
+    assert second.startswith("bad film,negative,")
+
+
 def test_predict_does_not_overwrite_a_column_of_the_file(adapter: str, tmp_path: Path) -> None:
     path = tmp_path / "reviews.csv"
     pd.DataFrame({"text": ["good film"], "prediction": ["mine"]}).to_csv(path, index=False)
@@ -161,6 +200,14 @@ def test_train_on_a_sample_of_a_recipe(tiny_bert: str, tmp_path: Path) -> None:
 def test_train_refuses(tiny_bert: str, arguments: list[str], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         run("train", *arguments, "--base", tiny_bert)
+
+
+def test_train_leaves_a_foreign_folder_alone(tiny_bert: str, reviews_csv: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter1.tex").write_text("years of work")
+    with pytest.raises(AdapterFolderError, match="thesis exists and is no adapter folder of sentlora"):
+        run("train", str(reviews_csv), "--base", tiny_bert, "--output", str(tmp_path / "thesis"), "-q")
+    assert [path.name for path in (tmp_path / "thesis").iterdir()] == ["chapter1.tex"]
 
 
 # --- main ---------------------------------------------------------------------------------------------

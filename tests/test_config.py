@@ -58,6 +58,28 @@ def test_a_value_that_cannot_work_is_refused_by_name(name: str, value: Any, word
 
 
 @pytest.mark.parametrize(
+    ("weights", "words"),
+    [
+        (5, "class_weights must be 'balanced', a mapping or a list of numbers; found 5"),
+        (np.float64(2), "class_weights must be 'balanced', a mapping or a list of numbers; found 2.0"),
+        ({1.0, 2.0}, r"class_weights must be 'balanced', a mapping or a list of numbers; found \{1.0, 2.0\}"),
+        ([1.0, "2"], "class_weights must be a number above 0; found '2'"),
+        ((1.0, None), "class_weights must be a number above 0; found None"),
+        ([1.0, True], "class_weights must be a number above 0; found True"),
+        ([1.0, 0], "class_weights must be a number above 0; found 0"),
+        ([1.0, float("nan")], "class_weights must be a number above 0; found nan"),
+        (np.array([1.0, -1.0]), "class_weights must be a number above 0; found -1.0"),
+        ({"negative": 1.0, "positive": "much"}, "class_weights must be a number above 0; found 'much'"),
+        ({"negative": 1.0, "positive": float("inf")}, "class_weights must be a number above 0; found inf"),
+    ],
+    ids=str,
+)
+def test_class_weights_of_another_kind_are_refused(weights: Any, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        Settings(class_weights=weights)
+
+
+@pytest.mark.parametrize(
     ("name", "value"),
     [("r", np.int64(4)), ("batch_size", np.int32(4)), ("seed", np.int64(1)), ("learning_rate", np.float32(1e-3))],
 )

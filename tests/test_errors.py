@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pickle
+
 import pytest
 import sklearn.exceptions
 
@@ -51,3 +53,22 @@ def test_a_missing_extra_says_what_needs_it_and_how_to_install_it() -> None:
         'Install it with: pip install "sentlora[plot]"'
     )
     assert (error.package, error.extra) == ("matplotlib", "plot")
+
+
+def test_an_error_comes_home_from_another_process() -> None:
+    """A grid search with several jobs sends its errors by pickle."""
+    error = errors.MissingExtraError("matplotlib", "plot", "EvaluationReport.plot()")
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is errors.MissingExtraError
+    assert str(again) == str(error)
+    assert (again.package, again.extra, again.purpose) == ("matplotlib", "plot", "EvaluationReport.plot()")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [value for value in vars(errors).values() if isinstance(value, type) and value is not errors.MissingExtraError],
+)
+def test_every_other_error_keeps_its_message_when_pickled(kind: type[Exception]) -> None:
+    again = pickle.loads(pickle.dumps(kind("what is wrong")))
+    assert type(again) is kind
+    assert str(again) == "what is wrong"

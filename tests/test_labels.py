@@ -104,6 +104,64 @@ def test_a_bool_is_no_id_where_there_are_three_classes() -> None:
         LabelMap(("a", "b", "c")).encode([True], where="y")
 
 
+def test_a_number_that_is_a_label_means_that_label_and_no_position() -> None:
+    labels = LabelMap.from_values(["1", "2", "1"])
+    assert labels.classes.tolist() == ["1", "2"]
+    assert labels.encode(["1", "2"]).tolist() == [0, 1]
+    assert labels.encode([1, 2, np.int64(2), 1.0]).tolist() == [0, 1, 1, 0]
+    with pytest.raises(LabelError, match="The label 0 in column 'label', row 2, is not one of: 0 = 1, 1 = 2"):
+        labels.encode([1, 2, 0])
+    swapped = LabelMap(("1", "0"))
+    assert swapped.encode([0, 1, "0", "1"]).tolist() == [1, 0, 1, 0]
+
+
+@pytest.mark.parametrize("names", [("1", "2"), ("1", "other")], ids=str)
+def test_a_bool_is_no_label_where_a_label_is_written_in_digits(names: tuple[str, ...]) -> None:
+    with pytest.raises(LabelError, match="The label True in column 'label', row 0, is not one of: 0 = 1"):
+        LabelMap(names).encode([True])
+
+
+def test_digits_that_are_no_plain_number_are_told_apart() -> None:
+    assert LabelMap(("01", "1")).encode(["01", "1", 1]).tolist() == [0, 1, 1]
+
+
+@pytest.mark.parametrize("given", [[1, 2, 3], (1, 2, 3), range(1, 4), np.array([1, 2, 3])], ids=repr)
+def test_classes_written_as_numbers_are_those_numbers(given: Any) -> None:
+    labels = LabelMap.of(given)
+    assert labels.names == ("1", "2", "3")
+    assert [type(value) for value in labels.values] == [int] * 3
+    assert labels.encode([3, "2", 1]).tolist() == [2, 1, 0]
+    with pytest.raises(LabelError, match="The label 0 in column 'label', row 0"):
+        labels.encode([0])
+
+
+@pytest.mark.parametrize("given", [[0, 1], [True, False]], ids=str)
+def test_classes_of_another_kind_than_text_come_back_as_they_are(given: list[Any]) -> None:
+    labels = LabelMap.of(given)
+    assert labels.classes.tolist() == given
+    assert labels.classes.dtype.kind == {int: "i", bool: "b"}[type(given[0])]
+    assert labels.encode(given).tolist() == [0, 1]
+
+
+def test_a_mapping_from_digits_takes_numbers_as_well() -> None:
+    labels = LabelMap.of({"0": "negative", "1": "positive"})
+    assert labels.encode([1, 0, "1", "0", "positive"]).tolist() == [1, 0, 1, 0, 1]
+    reversed_ids = LabelMap.of({"1": "negative", "0": "positive"})
+    assert reversed_ids.encode([1, 0]).tolist() == [0, 1]
+    assert reversed_ids.classes.tolist() == ["negative", "positive"]
+
+
+@pytest.mark.parametrize("given", [{"a", "b"}, frozenset({1, 2}), {"a": 1, "b": 2}.keys()], ids=type)
+def test_classes_without_an_order_are_refused(given: Any) -> None:
+    with pytest.raises(LabelError, match="expects a list or a mapping of labels; found the unordered"):
+        LabelMap.of(given)
+
+
+def test_true_means_the_positive_class_where_it_comes_first() -> None:
+    assert LabelMap(("positive", "negative")).encode([True, False, "positive"]).tolist() == [0, 1, 0]
+    assert LabelMap(("ham", "spam")).encode([True, False]).tolist() == [1, 0]
+
+
 @pytest.mark.parametrize(
     ("value", "words"),
     [

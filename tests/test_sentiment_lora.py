@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,9 @@ import torch
 from datasets import Dataset, DatasetDict
 from peft import LoraConfig, TaskType
 from sklearn.exceptions import NotFittedError as SklearnNotFittedError
-from sklearn.metrics import accuracy_score, f1_score
+from sklearn.metrics import accuracy_score, f1_score, get_scorer, roc_auc_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
-from transformers import TrainingArguments
+from transformers import AutoTokenizer, TrainingArguments
 
 from sentlora import SentimentLoRA
 from sentlora.errors import (
@@ -129,6 +130,35 @@ def test_a_grid_search_over_r(tiny_bert: str, ranks: Any) -> None:
     assert search.best_estimator_.settings_.r == search.best_params_["r"]
     assert search.predict(["good"]).shape == (1,)
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+
+
+@pytest.mark.parametrize("kind", [str, int, bool])
+def test_the_scorers_of_scikit_learn_rank_two_classes(
+    tiny_bert: str, held_out_reviews: pd.DataFrame, kind: type
+) -> None:
+    texts, positive = held_out_reviews["text"].tolist(), held_out_reviews["label"] == "positive"
+    truth = held_out_reviews["label"].tolist() if kind is str else [kind(value) for value in positive]
+    clf = SentimentLoRA(tiny_bert, epochs=0, max_length=32, verbose=False).fit(texts, truth)
+    scores = clf.decision_function(texts)
+    assert scores.shape == (100,)
+    np.testing.assert_array_equal(scores > 0, clf.predict(texts) == clf.classes_[1])
+    logits = clf.logits(texts)
+    assert logits.shape == (100, 2)
+    np.testing.assert_allclose(scores, logits[:, 1] - logits[:, 0])
+    expected = roc_auc_score(positive, clf.predict_proba(texts)[:, 1])
+    assert 0 < expected < 1
+    assert get_scorer("roc_auc")(clf, texts, truth) == pytest.approx(expected)
+
+
+def test_the_scorers_of_scikit_learn_rank_three_classes(tiny_bert: str) -> None:
+    texts, truth = [f"{text} {end}" for text in TEXTS for end in ("the", "film", "music")], ["a", "b", "c"] * 8
+    clf = SentimentLoRA(tiny_bert, epochs=0, max_length=16, verbose=False).fit(texts, truth)
+    scores = clf.decision_function(texts)
+    assert scores.shape == (24, 3)
+    np.testing.assert_array_equal(scores, clf.logits(texts))
+    expected = roc_auc_score(truth, clf.predict_proba(texts), multi_class="ovr")
+    assert get_scorer("roc_auc_ovr")(clf, texts, truth) == pytest.approx(expected)
+    assert clf.decision_function("good film").shape == (1, 3)
 
 
 # --- prediction ------------------------------------------------------------------------------
@@ -281,6 +311,19 @@ def test_one_class_alone_may_be_evaluated(fitted: SentimentLoRA) -> None:
     assert report.roc_auc is None
 
 
+@pytest.mark.parametrize("form", ["two lists", "frame"])
+def test_empty_texts_are_mentioned_once_by_an_evaluation(
+    loaded: SentimentLoRA, capsys: pytest.CaptureFixture, form: str
+) -> None:
+    loaded.verbose = True
+    texts, labels = ["good", "", " ", "bad"], ["positive", "negative", "negative", "negative"]
+    data = (texts, labels) if form == "two lists" else (pd.DataFrame({"text": texts, "label": labels}),)
+    assert loaded.evaluate(*data).n == 4
+    captured = capsys.readouterr()
+    assert captured.err.count("texts are empty") == captured.err.count("2 of 4 texts are empty") == 1
+    assert captured.out == ""
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [
@@ -385,6 +428,85 @@ def test_fp16_on_a_cpu_is_refused(tiny_bert: str, tmp_path: Path) -> None:
 def test_resuming_without_a_folder_of_checkpoints_is_refused(tiny_bert: str) -> None:
     with pytest.raises(ConfigError, match=r"resume=True.*output_dir"):
         SentimentLoRA(tiny_bert, epochs=1, verbose=False).fit(TEXTS, NAMES, resume=True)
+
+
+def unread() -> Iterator[str]:
+    """Texts or labels that must not be asked for."""
+    raise AssertionError("the data were read")
+    yield
+
+
+TRAINED_BY_BEST = {"load_best_model_at_end": True, "eval_strategy": "epoch", "save_strategy": "epoch"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "args", "words"),
+    [
+        ({"r": 0}, None, "r must be a whole number of at least 1"),
+        ({"class_weights": 5}, None, "class_weights must be 'balanced', a mapping or a list of numbers; found 5"),
+        ({"class_weights": [1, "2"]}, None, "class_weights must be a number above 0; found '2'"),
+        ({"class_weights": "equal"}, None, "class_weights must be one of 'balanced'; found 'equal'"),
+        ({"keep": "last", "early_stopping": 1}, None, "early_stopping needs the best epoch to be kept"),
+        ({}, {"fp16": True}, "fp16=True needs a GPU"),
+        ({}, TRAINED_BY_BEST | {"metric_for_best_model": "bleu"}, "metric_for_best_model='bleu' is not computed"),
+        ({"early_stopping": 1}, {}, r"early_stopping needs load_best_model_at_end=True in args=TrainingArguments"),
+        ({"early_stopping": 1}, {"load_best_model_at_end": False}, "early_stopping needs load_best_model_at_end=True"),
+        ({"output_dir": "out"}, {}, "output_dir= and args= were both given; set output_dir inside args= only"),
+        ({"epochs": 1}, {}, "epochs= and args= were both given"),
+    ],
+    ids=str,
+)
+def test_settings_are_checked_before_the_data_are_read(
+    tiny_bert: str, tmp_path: Path, settings: dict[str, Any], args: dict[str, Any] | None, words: str
+) -> None:
+    whole = None if args is None else TrainingArguments(str(tmp_path / "args"), use_cpu=True, **args)
+    clf = SentimentLoRA(tiny_bert, args=whole, verbose=False, **settings)
+    with pytest.raises(ConfigError, match=words):
+        clf.fit(unread(), unread())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_checkpoints_are_looked_for_before_the_data_are_read(tiny_bert: str, tmp_path: Path) -> None:
+    clf = SentimentLoRA(tiny_bert, epochs=1, verbose=False)
+    with pytest.raises(ConfigError, match="resume=True needs output_dir=, the folder that keeps the checkpoints"):
+        clf.fit(unread(), unread(), resume=True)
+    clf.set_params(output_dir=tmp_path)
+    with pytest.raises(ConfigError, match="resume=True found no checkpoint in"):
+        clf.fit(unread(), unread(), resume=True)
+    with pytest.raises(AssertionError, match="the data were read"):  # nothing is wrong with this one
+        clf.fit(unread(), unread())
+
+
+def test_a_folder_with_checkpoints_is_not_used_for_a_new_run(tiny_bert: str, tmp_path: Path) -> None:
+    clf = SentimentLoRA(tiny_bert, epochs=1, max_length=16, output_dir=tmp_path, verbose=False).fit(TEXTS, NAMES)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    assert any(path.name.startswith("checkpoint-") for path in before)
+    with pytest.raises(ConfigError, match=r"holds the checkpoints of an earlier run\. Pass resume=True to go on"):
+        clf.fit(unread(), unread())
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+@pytest.mark.parametrize("already", [False, True], ids=["first fit", "second fit"])
+def test_a_run_that_is_interrupted_while_texts_are_encoded_leaves_no_classifier(
+    untrained: SentimentLoRA, monkeypatch: pytest.MonkeyPatch, already: bool
+) -> None:
+    kind = type(AutoTokenizer.from_pretrained(untrained.base_model))
+    if already:
+        untrained.fit(TEXTS, NAMES)
+    original = kind.__call__
+
+    def interrupted(self: Any, text: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(text, list):  # a single text is only asked for its special tokens
+            raise KeyboardInterrupt
+        return original(self, text, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(kind, "__call__", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            untrained.fit(TEXTS, NAMES)
+    with pytest.raises(NotFittedError):
+        untrained.predict(["good"])
+    assert untrained.fit(TEXTS, NAMES).predict(["good"]).shape == (1,)
 
 
 def test_a_run_that_failed_leaves_no_classifier(tiny_bert: str) -> None:

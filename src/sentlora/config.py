@@ -204,7 +204,8 @@ class SentimentConfig:
             AdapterFolderError: If one of them is unknown or cannot be; names ``where``.
         """
         try:
-            return Settings.resolve(self.settings)
+            # These two decide what the adapter answers, so they stand by themselves; the rest is the record.
+            return Settings.resolve(self.settings, {"max_length": self.max_length, "truncation": self.truncation})
         except ConfigError as error:
             raise AdapterFolderError(f"sentlora.json in {where}: {error} Copy the folder again.") from error
 
@@ -243,12 +244,40 @@ class SentimentConfig:
             raise AdapterFolderError(f"{where} lacks the field {missing[0]!r}. Save the adapter again.")
         if unknown := sorted(set(data) - names):
             raise AdapterFolderError(f"{where} has a field unknown to this sentlora: {unknown[0]!r}. Update sentlora.")
-        if not isinstance(data["labels"], Mapping):
-            raise AdapterFolderError(f"{where} should hold a label map under 'labels'; found {data['labels']!r}.")
+        _check_fields(data, where)
         try:
             return cls(**{**data, "labels": LabelMap.from_dict(data["labels"])})
         except LabelError as error:
             raise AdapterFolderError(f"{where}: {error}") from error
+
+
+_FIELDS: dict[str, tuple[type | tuple[type, ...], str]] = {
+    "base_model": (str, "a text"),
+    "labels": (Mapping, "a label map"),
+    "max_length": (int, "a whole number"),
+    "truncation": (str, "a text"),
+    "objective": (str, "a text"),
+    "base_revision": ((str, type(None)), "a text or null"),
+    "temperature": ((int, float), "a number"),
+    "threshold": ((int, float, type(None)), "a number or null"),
+    "trained_on": (str, "a text"),
+    "settings": (Mapping, "an object"),
+    "versions": (Mapping, "an object"),
+    "files": (Mapping, "an object"),
+}
+
+
+def _check_fields(data: Mapping[str, Any], where: str) -> None:
+    for name, value in data.items():
+        kind, words = _FIELDS[name]
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise AdapterFolderError(f"{where} should hold {words} under {name!r}; found {value!r}. Copy it again.")
+    if data.get("temperature", 1.0) <= 0:
+        raise AdapterFolderError(f"{where} has the temperature {data['temperature']}; it must be above 0.")
+    if any(not isinstance(data["labels"].get(part, []), list) for part in ("names", "values", "raw")):
+        raise AdapterFolderError(
+            f"{where} should hold lists in its label map under 'labels'; found {data['labels']!r}."
+        )
 
 
 def _as_json(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,7 +110,7 @@ def read_inputs(
     if column is not None and file is None:
         raise ConfigError("--column names a column of --file; there is no file.")
     if file is None:
-        lines = list(texts) if texts else [line.rstrip("\r\n") for line in stream]
+        lines = list(texts) if texts else _lines_of(stream)
         if not lines:
             raise DataError("Expected texts as arguments, in --file, or one per line on standard input; found none.")
         return pd.DataFrame({"text": [replace_lone_surrogates(line) for line in lines]}), "text"
@@ -118,6 +119,12 @@ def read_inputs(
         # What cannot be encoded could be scored, but not be written out again.
         frame[name] = [replace_lone_surrogates(cell) if isinstance(cell, str) else cell for cell in frame[name]]
     return frame, find_text_column(frame, column)
+
+
+def _lines_of(stream: TextIO) -> list[str]:
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="replace")  # one odd byte must not lose the other lines
+    return [line.rstrip("\r\n") for line in stream]
 
 
 def predictions(clf: SentimentLoRA, rows: pd.DataFrame, text_column: str) -> pd.DataFrame:

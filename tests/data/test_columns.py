@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sentlora.data.columns import SentimentData, read_data
 from sentlora.data.text import replace_lone_surrogates
-from sentlora.errors import DataError, LabelError
+from sentlora.errors import DataError, LabelError, RecipeError
 from sentlora.labels import LabelMap
 
 TEXTS = ["I loved it", "A waste of time", "Great", "NA"]
@@ -120,6 +120,31 @@ def test_a_single_table_goes_under_the_default_split() -> None:
         read.split("train")
 
 
+def sst2_rows() -> DatasetDict:
+    """Return what ``load_recipe("sst2")`` returns, with other rows: datasets that carry the recipe's name."""
+    splits = DatasetDict(
+        train=Dataset.from_dict({"text": [f"text {i}" for i in range(20)], "label": [0, 1] * 10}),
+        validation=Dataset.from_dict({"text": ["p", "q", "r"], "label": [0, 1, 1]}),
+    )
+    for part in splits.values():
+        part.info.dataset_name = "sst2"
+    return splits
+
+
+def test_the_rows_of_a_recipe_keep_the_split_to_report_on() -> None:
+    read = read_data(sst2_rows())
+    assert (read.source, read.recipe, read.eval_split) == ("sst2", None, "validation")
+    assert read.rows_to_report_on()["text"][:] == ["p", "q", "r"]
+
+
+def test_rows_of_another_name_are_reported_on_by_test() -> None:
+    splits = sst2_rows()
+    for name in (None, "my own rows"):
+        for part in splits.values():
+            part.info.dataset_name = name
+        assert read_data(splits).eval_split == "test"
+
+
 def test_one_class_is_enough_where_the_labels_are_given() -> None:
     assert rows(read_data(["a"], ["positive"], labels=["negative", "positive"])) == [("a", "positive")]
     assert rows(read_data(["a"], [1], labels=LabelMap(("negative", "positive")))) == [("a", "positive")]
@@ -198,3 +223,9 @@ def test_bad_x_and_y_are_named(x: Any, y: Any, words: str) -> None:
     with pytest.raises(DataError) as error:
         read_data(x, y)
     assert words in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["good film " * 1000, "a" * 300 + "/" + "b" * 300, "x" * 5000 + ".csv"])
+def test_a_text_where_data_are_expected_is_named_however_long(text: str) -> None:
+    with pytest.raises((RecipeError, DataError), match=r"There is no (recipe|file)"):
+        read_data(text)

@@ -137,6 +137,37 @@ def test_bad_files_are_named(tmp_path: Path, name: str, content: bytes, words: s
     assert words in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("content", "row", "column"),
+    [
+        ('text\tlabel\ngood\t1\n"bad film\t0\nfine\t1\ngreat" end\t1\ndull\t0\n', 1, "text"),
+        ('label\ttext\n1\t"good\n0\tbad\n1\tfine" end\n0\tdull\n', 0, "text"),
+        ('text\tlabel\tnote\na\t1\tx\nb\t0\tx\nc\t1\t"x\nd\t0\tx\ne\t1\ty"\n', 2, "note"),
+    ],
+)
+def test_a_quotation_mark_that_joined_rows_of_a_tsv_is_named_with_its_place(
+    tmp_path: Path, content: str, row: int, column: str
+) -> None:
+    path = tmp_path / "a.tsv"
+    path.write_text(content)
+    words = f"In 'a.tsv', row {row}, the cell of column '{column}' holds tabs and line breaks: a quotation mark that is"
+    with pytest.raises(DataError, match=words):
+        read_data(path)
+
+
+def test_a_quotation_mark_that_nothing_closes_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.tsv"
+    path.write_text('text\tlabel\ngood\t1\n"bad film\t0\nfine\t1\n')
+    with pytest.raises(DataError, match=r"'a\.tsv' cannot be read as \.tsv: .*EOF inside string starting at row 2"):
+        read_data(path)
+
+
+def test_quoted_tabs_and_line_breaks_of_a_tsv_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.tsv"
+    path.write_text('text\tlabel\n"good\nfilm"\t1\n"bad\tfilm"\t0\n')
+    assert read_data(path).splits["train"][:] == {"text": ["good\nfilm", "bad\tfilm"], "label": [1, 0]}
+
+
 def test_a_file_that_is_not_there() -> None:
     for path in ("nowhere.csv", Path("nowhere.csv"), Path("nowhere")):
         with pytest.raises(DataError, match=r"There is no file 'nowhere(\.csv)?'. Check the name"):

@@ -151,6 +151,47 @@ def test_a_validation_split_of_the_data_is_used(
     assert clf.evaluate(splits).n == 20
 
 
+def test_rows_of_a_recipe_never_choose_by_the_split_they_report_on(
+    tiny_bert: str, toy_reviews: pd.DataFrame, held_out_reviews: pd.DataFrame, capsys: pytest.CaptureFixture
+) -> None:
+    """SST-2 is reported on ``validation``: ``load_recipe("sst2")`` returns datasets of that name."""
+
+    def rows(reported: pd.DataFrame, name: str | None = "sst2") -> DatasetDict:
+        splits = DatasetDict(
+            train=Dataset.from_pandas(toy_reviews[:24]), validation=Dataset.from_pandas(reported, preserve_index=False)
+        )
+        for part in splits.values():
+            part.info.dataset_name = name
+        return splits
+
+    reported = held_out_reviews[:30]
+    flipped = reported.assign(label=reported["label"].map({"positive": "negative", "negative": "positive"}))
+
+    def fit(reported: pd.DataFrame, name: str | None = "sst2") -> SentimentLoRA:
+        return quick(tiny_bert, epochs=2, keep="best", verbose=True).fit(rows(reported, name))
+
+    clf = fit(reported)
+    assert "Validation: 2 of 24 training rows held out" in capsys.readouterr().err
+    assert clf.history_ == fit(flipped).history_
+    assert clf.evaluate(rows(reported)).n == 30
+    assert fit(reported, None).history_ != fit(flipped, None).history_  # a split like any other is chosen by
+
+
+@pytest.mark.parametrize("labels", [[1, 2, 3], {"1": "bad", "2": "so-so", "3": "good"}], ids=str)
+def test_stars_of_a_file_are_the_classes_that_were_written_down(tiny_bert: str, tmp_path: Path, labels: Any) -> None:
+    texts, stars = ["bad awful", "the film", "good great"] * 20, [1, 2, 3] * 20
+    path = tmp_path / "stars.csv"
+    pd.DataFrame({"text": texts, "label": stars}).to_csv(path, index=False)
+    clf = quick(tiny_bert, epochs=6, targets="all-linear", labels=labels).fit(path)
+    names = stars if isinstance(labels, list) else [labels[str(star)] for star in stars]
+    assert clf.predict(texts).tolist() == names
+    assert clf.evaluate(path).accuracy == 1.0
+    loaded = SentimentLoRA.load(clf.save(tmp_path / "adapter"), verbose=False)
+    assert loaded.predict(texts[:3]).tolist() == names[:3]
+    assert loaded.evaluate(texts, stars).accuracy == 1.0
+    assert loaded.evaluate(texts, [str(star) for star in stars]).accuracy == 1.0
+
+
 def test_no_epochs_build_the_untrained_model(tiny_bert: str, toy_reviews: pd.DataFrame, tmp_path: Path) -> None:
     clf = quick(tiny_bert, epochs=0).fit(toy_reviews)
     assert clf.history_ == []
@@ -232,6 +273,23 @@ def test_a_run_is_resumed_from_its_folder(
     whole = quick(tiny_bert, epochs=2, scheduler="constant", warmup=0.0).fit(toy_reviews[:24])
     np.testing.assert_array_equal(resumed.logits(PROBES), whole.logits(PROBES))
     assert resumed.history_[-1] == whole.history_[-1]
+    assert [row["epoch"] for row in resumed.history_] == [1, 2]
+    assert resumed.validation_ == resumed.history_[-1]
+
+
+@pytest.mark.parametrize("keep", ["best", "last"])
+def test_a_finished_run_is_resumed_with_all_its_rows(
+    tiny_bert: str, toy_reviews: pd.DataFrame, tmp_path: Path, keep: str
+) -> None:
+    given = {"epochs": 3, "keep": keep, "targets": "all-linear", "output_dir": tmp_path / "runs"}
+    first = quick(tiny_bert, **given).fit(toy_reviews[:60])
+    again = quick(tiny_bert, **given).fit(toy_reviews[:60], resume=True)
+    np.testing.assert_array_equal(again.logits(PROBES), first.logits(PROBES))
+    assert len(first.history_) == 3
+    assert again.history_ == first.history_
+    kept = first.history_[-1] if keep == "last" else max(first.history_, key=lambda row: row["f1_macro"])
+    assert first.validation_ == again.validation_ == kept
+    assert SentimentLoRA.load(again.save(tmp_path / "adapter"), verbose=False).history_ == first.history_
 
 
 def test_whole_training_arguments_keep_their_checkpoints(

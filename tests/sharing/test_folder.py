@@ -8,13 +8,15 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
+from transformers import TrainingArguments
 
 from sentlora import SentimentLoRA
 from sentlora.config import SentimentConfig
 from sentlora.errors import AdapterFolderError, LabelError
 from sentlora.labels import LabelMap
-from sentlora.sharing.folder import REQUIRED, file_hash, read_folder, write_folder
+from sentlora.sharing.folder import REQUIRED, check_place, file_hash, read_folder, write_folder
 
 CONFIG = SentimentConfig(base_model="some/base", labels=LabelMap(("negative", "positive")), max_length=64)
 
@@ -147,6 +149,27 @@ def test_a_link_to_an_adapter_folder_leads_to_the_new_one(folder: Path) -> None:
     assert sorted(path.name for path in folder.parent.iterdir()) == ["adapter", "latest"]
 
 
+def test_a_place_is_checked_without_being_touched(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter1.tex").write_text("years of work")
+    before = sorted(tmp_path.rglob("*"))
+    for free in (folder, tmp_path / "empty", tmp_path / "new" / "deep"):
+        assert check_place(free) == free
+    for taken in (tmp_path / "thesis", tmp_path / "thesis" / "chapter1.tex"):
+        with pytest.raises(AdapterFolderError, match=f"{taken.name} exists and is no adapter folder of sentlora"):
+            check_place(taken)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_saving_again_and_again_leaves_one_folder(saved: Path, tmp_path: Path) -> None:
+    clf = SentimentLoRA.load(saved, verbose=False)
+    for _ in range(3):
+        clf.save(tmp_path / "adapter")
+        assert [path.name for path in tmp_path.iterdir()] == ["adapter"]
+    SentimentLoRA.load(tmp_path / "adapter", verbose=False)
+
+
 # --- reading ---------------------------------------------------------------------------------
 
 
@@ -226,6 +249,75 @@ def test_a_label_map_of_another_kind_is_refused(folder: Path, labels: object) ->
         read_folder(folder)
 
 
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"r": 0}, "r must be a whole number of at least 1; found 0"),
+        ({"rank": 8}, "Unknown setting 'rank'"),
+        ({"learning_rate": "fast"}, "learning_rate must be a number above 0; found 'fast'"),
+        ({"class_weights": 5}, "class_weights must be 'balanced', a mapping or a list of numbers; found 5"),
+        ({"scheduler": "step"}, "scheduler must be one of"),
+    ],
+    ids=str,
+)
+def test_a_setting_that_cannot_be_is_named_with_the_file(
+    saved: Path, tmp_path: Path, settings: object, words: str
+) -> None:
+    folder = tmp_path / "adapter"
+    shutil.copytree(saved, folder)
+    edit(folder, settings=settings)
+    with pytest.raises(AdapterFolderError, match=rf"sentlora\.json in .*adapter: {words}.* Copy the folder again"):
+        SentimentLoRA.load(folder, verbose=False)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("settings", None),
+        ("settings", 3),
+        ("settings", []),
+        ("files", None),
+        ("files", [1]),
+        ("max_length", "x"),
+        ("temperature", "x"),
+        ("threshold", "x"),
+        ("labels", {"names": 3, "values": 3, "raw": 3}),
+    ],
+)
+def test_a_field_of_the_wrong_kind_is_named_with_the_file(
+    saved: Path, tmp_path: Path, field: str, value: object
+) -> None:
+    folder = tmp_path / "adapter"
+    shutil.copytree(saved, folder)
+    edit(folder, **{field: value})
+    with pytest.raises(AdapterFolderError, match=rf"sentlora\.json should hold .*'{field}'"):
+        SentimentLoRA.load(folder, verbose=False)
+
+
+def test_a_temperature_of_zero_is_refused(saved: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "adapter"
+    shutil.copytree(saved, folder)
+    edit(folder, temperature=0)
+    with pytest.raises(AdapterFolderError, match="temperature 0; it must be above 0"):
+        SentimentLoRA.load(folder, verbose=False)
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "training_log.jsonl"])
+def test_a_damaged_log_is_named(saved: Path, tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "adapter"
+    shutil.copytree(saved, folder)
+    (folder / name).write_text("{oops")
+    with pytest.raises(AdapterFolderError, match=f"{name} is not valid JSON"):
+        SentimentLoRA.load(folder, verbose=False)
+
+
+@pytest.mark.parametrize("labels", [{"names": ["a"], "values": ["a"], "raw": ["a"]}, {"names": ["a", "b"]}], ids=str)
+def test_a_damaged_label_map_is_named_with_the_file(folder: Path, labels: object) -> None:
+    edit(folder, labels=labels)
+    with pytest.raises(AdapterFolderError, match=r"sentlora\.json: (A classifier needs|Expected a label map)"):
+        read_folder(folder)
+
+
 # --- a real folder ---------------------------------------------------------------------------
 
 
@@ -248,6 +340,40 @@ def test_what_an_adapter_folder_holds(saved: Path) -> None:
     assert [row["epoch"] for row in log] == list(range(1, 9))
     best = json.loads((saved / "metrics.json").read_text())["validation"]
     assert best["f1_macro"] == max(row["f1_macro"] for row in log)
+
+
+def strict_json(text: str) -> object:
+    """Read JSON as the standard has it: Python itself would take NaN and Infinity as well."""
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is no JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def test_metrics_and_log_are_json_where_no_training_loss_was_logged_before_an_evaluation(
+    tiny_bert: str, toy_reviews: pd.DataFrame, tmp_path: Path
+) -> None:
+    args = TrainingArguments(
+        str(tmp_path / "runs"),
+        max_steps=3,
+        eval_strategy="steps",
+        eval_steps=1,
+        logging_steps=2,
+        save_strategy="no",
+        disable_tqdm=True,
+        use_cpu=True,
+    )
+    clf = SentimentLoRA(tiny_bert, args=args, max_length=32, verbose=False).fit(toy_reviews[:24])
+    clf.evaluate(["good film"], ["positive"])  # one class alone has no ROC AUC
+    folder = clf.save(tmp_path / "adapter")
+    log = [strict_json(line) for line in (folder / "training_log.jsonl").read_text().splitlines()]
+    assert log == clf.history_
+    assert ["train_loss" in row for row in log] == [False, True, True]
+    metrics = strict_json((folder / "metrics.json").read_text())
+    assert metrics["validation"] == clf.validation_ == log[-1]
+    assert "roc_auc" not in metrics["texts and labels"]
+    assert SentimentLoRA.load(folder, verbose=False).history_ == clf.history_
 
 
 def test_nothing_pickled_is_read(saved: Path, tmp_path: Path) -> None:

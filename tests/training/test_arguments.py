@@ -13,7 +13,7 @@ from transformers import TrainingArguments
 from sentlora.config import Settings
 from sentlora.errors import ConfigError
 from sentlora.evaluation.metrics import compute, headline
-from sentlora.training.arguments import DIFFERENCES, check_arguments, has_checkpoint, training_arguments
+from sentlora.training.arguments import DIFFERENCES, check_arguments, check_request, has_checkpoint, training_arguments
 
 FROM_SETTINGS = {
     "output_dir": "out",
@@ -121,3 +121,34 @@ def test_no_folder_holds_no_checkpoint(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.chdir(tmp_path)
     assert not has_checkpoint(None)
     assert not has_checkpoint(tmp_path / "not there")
+
+
+def test_a_folder_with_checkpoints_is_for_going_on_only(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint-7").mkdir()
+    words = "holds the checkpoints of an earlier run. Pass resume=True to go on from them, or another output_dir"
+    with pytest.raises(ConfigError, match=words):
+        check_request(Settings(), output_dir=tmp_path)
+    with pytest.raises(ConfigError, match=words):
+        check_request(Settings(), args=TrainingArguments(str(tmp_path)))
+    check_request(Settings(), output_dir=tmp_path, resume=True)
+    check_request(Settings(), output_dir=tmp_path / "new")
+
+
+def test_a_request_is_checked_as_a_whole(tmp_path: Path) -> None:
+    args = TrainingArguments(str(tmp_path / "a"))
+    with pytest.raises(ConfigError, match="output_dir= and args= were both given; set output_dir inside args= only"):
+        check_request(Settings(), args=args, output_dir=tmp_path / "b")
+    with pytest.raises(ConfigError, match=r"early_stopping needs load_best_model_at_end=True in args=Train"):
+        check_request(Settings(early_stopping=1), args=args)
+    with pytest.raises(ConfigError, match="resume=True needs output_dir=, the folder that keeps the checkpoints"):
+        check_request(Settings(), resume=True)
+    best = TrainingArguments(
+        str(tmp_path / "a"),
+        load_best_model_at_end=True,
+        metric_for_best_model="f1_macro",
+        eval_strategy="epoch",
+        save_strategy="epoch",
+    )
+    check_request(Settings(early_stopping=1), args=best)
+    check_request(Settings())
+    assert list(tmp_path.iterdir()) == []

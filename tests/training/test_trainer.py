@@ -22,8 +22,9 @@ from sentlora.labels import LabelMap
 from sentlora.model.adapter import attach, lora_config
 from sentlora.model.backbone import load_encoder, load_tokenizer
 from sentlora.model.classification import ClassificationObjective
+from sentlora.training.arguments import training_arguments
 from sentlora.training.run import encode_rows, train
-from sentlora.training.trainer import TrainingData, class_weight_tensor, weighted_loss
+from sentlora.training.trainer import TrainingData, build_trainer, class_weight_tensor, weighted_loss
 
 PAIR = LabelMap(("negative", "positive"))
 THREE = LabelMap(("negative", "neutral", "positive"))
@@ -53,9 +54,10 @@ class Run:
     data: TrainingData
     settings: Settings
     history: list[dict[str, float]] = field(default_factory=list)
+    kept: dict[str, float] | None = None
 
     def train(self, compute_metrics: Callable[[Any], dict[str, float]] = figures, **options: Any) -> Run:
-        self.history = train(
+        outcome = train(
             self.model,
             self.objective,
             self.data,
@@ -63,7 +65,8 @@ class Run:
             PAIR,
             compute_metrics=compute_metrics,
             **{"verbose": False, **options},
-        ).history
+        )
+        self.history, self.kept = outcome.history, outcome.kept
         return self
 
 
@@ -142,6 +145,41 @@ def test_the_weighted_loss_of_micro_batches_adds_up_to_that_of_the_batch() -> No
     torch.testing.assert_close(loss({"logits": logits}, labels), expected)
     parts = [loss({"logits": logits[i : i + 2]}, labels[i : i + 2], num_items_in_batch=8) for i in range(0, 8, 2)]
     torch.testing.assert_close(sum(parts), expected)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+def test_smoothed_labels_are_those_of_torch(smoothing: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    labels, logits = torch.tensor([0, 2, 1, 1, 0]), torch.randn(5, 3, generator=generator)
+    expected = torch.nn.CrossEntropyLoss(label_smoothing=smoothing)(logits, labels)
+    torch.testing.assert_close(weighted_loss(None, smoothing)({"logits": logits}, labels), expected)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.9])
+def test_smoothed_labels_of_the_user_s_own_arguments_are_trained_on(
+    new_run: NewRun, tmp_path: Path, smoothing: float
+) -> None:
+    run = new_run(Settings(dropout=0.0, max_length=32), rows=8)
+    with torch.inference_mode():
+        batch = run.objective.collate(run.data.train.rows)
+        logits = run.objective.scores(run.model.eval(), batch)
+    expected = torch.nn.functional.cross_entropy(logits, batch["labels"], label_smoothing=smoothing).item()
+    args = TrainingArguments(
+        str(tmp_path),
+        num_train_epochs=1,
+        per_device_train_batch_size=8,
+        label_smoothing_factor=smoothing,
+        eval_strategy="epoch",
+        logging_strategy="epoch",
+        save_strategy="no",
+        remove_unused_columns=False,
+        disable_tqdm=True,
+        use_cpu=True,
+    )
+    (row,) = run.train(args=args).history
+    assert row["train_loss"] == pytest.approx(expected, abs=2e-4)
+    plain = torch.nn.functional.cross_entropy(logits, batch["labels"]).item()
+    assert (abs(expected - plain) > 0.01) == (smoothing > 0)
 
 
 @pytest.mark.parametrize("weights", [None, [1.0, 5.0]])
@@ -273,6 +311,70 @@ def test_without_an_output_dir_no_checkpoint_stays(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(("keep", "lasting"), [("best", False), ("last", False), ("last", True)])
+def test_checkpoints_are_written_where_they_are_needed(
+    new_run: NewRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep: str, lasting: bool
+) -> None:
+    """To find the best epoch again, or to be gone on from: elsewhere they only cost time."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    seen: list[int] = []
+
+    def count(prediction: Any) -> dict[str, float]:
+        seen.append(len(list(tmp_path.rglob("checkpoint-*"))))
+        return figures(prediction)
+
+    settings = Settings(epochs=2, batch_size=8, max_length=32, keep=keep)
+    run = new_run(settings).train(count, output_dir=tmp_path / "out" if lasting else None)
+    written = keep == "best" or lasting
+    assert seen == [0, 1 if written else 0]
+    assert len(list(tmp_path.rglob("checkpoint-*"))) == (2 if lasting else 0)
+    assert run.kept == (run.history[-1] if keep == "last" else max(run.history, key=lambda row: row["f1_macro"]))
+
+
+class Rows(torch.utils.data.Dataset):
+    """The same rows in a dataset that knows nothing of lengths: upstream goes through it in order."""
+
+    def __init__(self, rows: list[dict[str, Any]]) -> None:
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return self.rows[index]
+
+
+def test_evaluation_in_batches_of_like_lengths_gives_the_same_figures(new_run: NewRun, tmp_path: Path) -> None:
+    run = new_run()
+    # Texts of very different lengths, and a last batch that is not full.
+    texts = [word * (1 + 7 * i % 23) for i, word in enumerate(["good ", "bad ", "the film "] * 7)]
+    rows = encode_rows(run.objective, texts, [i % 2 for i in range(len(texts))])
+    shapes: list[tuple[int, int]] = []
+    run.model.get_input_embeddings().register_forward_hook(
+        lambda module, inputs, output: shapes.append(tuple(inputs[0].shape))
+    )
+    trainer, _ = build_trainer(
+        run.model,
+        run.objective,
+        run.data,
+        training_arguments(run.settings, tmp_path, verbose=False),
+        compute_metrics=figures,
+        verbose=False,
+    )
+    timings = {"eval_runtime", "eval_samples_per_second", "eval_steps_per_second"}
+    found, tokens = [], []
+    for data in (rows, Rows(rows.rows)):
+        shapes.clear()
+        metrics = trainer.evaluate(data)
+        found.append({name: value for name, value in metrics.items() if name not in timings})
+        tokens.append(sum(count * width for count, width in shapes))
+        assert sum(count for count, _ in shapes) == len(texts)
+    assert found[0] == pytest.approx(found[1], abs=1e-6)
+    assert {"eval_loss", "eval_f1_macro", "eval_accuracy"} <= set(found[0])
+    assert 0 < found[0]["eval_accuracy"] < 1  # figures that another pairing of rows and labels would change
+    assert tokens[0] < 0.8 * tokens[1]  # less padding: the batches did differ
+
+
 # --- a loss that is no number --------------------------------------------------------------
 
 
@@ -314,6 +416,38 @@ def test_a_run_that_was_cut_off_ends_as_if_it_had_not_been(new_run: NewRun, tmp_
     resumed = new_run(settings).train(output_dir=tmp_path / "cut", resume=True)
     assert_same(state(resumed.model), state(whole.model))
     assert resumed.history[-1] == whole.history[-1]
+    assert resumed.history == whole.history
+    assert resumed.kept == whole.kept
+
+
+def test_a_run_that_was_gone_on_with_keeps_an_earlier_epoch_where_that_was_better(
+    new_run: NewRun, tmp_path: Path
+) -> None:
+    settings = Settings(epochs=3, learning_rate=5e-3, batch_size=8, max_length=32, keep="best")
+    scores = iter((0.9, None, 0.2, 0.3))
+
+    def score(prediction: Any) -> dict[str, float]:
+        value = next(scores)
+        if value is None:
+            raise Interrupted
+        return figures(prediction) | {"f1_macro": value}
+
+    with pytest.raises(Interrupted):
+        new_run(settings).train(score, output_dir=tmp_path)
+    resumed = new_run(settings).train(score, output_dir=tmp_path, resume=True)
+    assert [(row["epoch"], row["f1_macro"]) for row in resumed.history] == [(1, 0.9), (2, 0.2), (3, 0.3)]
+    assert resumed.kept == resumed.history[0]
+
+
+@pytest.mark.parametrize("keep", ["best", "last"])
+def test_a_finished_run_is_gone_on_with_to_the_same_end(new_run: NewRun, tmp_path: Path, keep: str) -> None:
+    settings = Settings(epochs=2, learning_rate=5e-3, batch_size=8, max_length=32, keep=keep)
+    scores = iter((0.9, 0.2))
+    first = new_run(settings).train(lambda p: figures(p) | {"f1_macro": next(scores)}, output_dir=tmp_path)
+    again = new_run(settings).train(output_dir=tmp_path, resume=True)
+    assert_same(state(again.model), state(first.model))
+    assert again.history == first.history
+    assert again.kept == first.kept == first.history[0 if keep == "best" else 1]
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])

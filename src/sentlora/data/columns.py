@@ -122,7 +122,7 @@ def read_data(
 
 
 def _recipe_of(data: Any) -> Recipe | None:
-    first = next(iter(data.values()), None) if isinstance(data, DatasetDict) else None
+    first = next(iter(data.values()), None) if isinstance(data, Mapping) else None
     name = first.info.dataset_name if isinstance(first, Dataset) else None
     return get_recipe(name) if name is not None and name in list_recipes() else None
 

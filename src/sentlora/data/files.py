@@ -6,7 +6,7 @@ import io
 import json
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,28 @@ _MAGIC = {
 }
 _INT = re.compile(r"[+-]?(0|[1-9][0-9]*)(\.0+)?")
 _BOOLS = {"true": True, "false": False}
+
+
+def is_there(path: Path, kind: Callable[[Path], bool]) -> bool:
+    """Ask the file system about a path; a name that it refuses, such as a long text, is not there.
+
+    Args:
+        path: The path.
+        kind: ``Path.is_file`` or ``Path.is_dir``.
+    """
+    try:
+        return kind(path)
+    except (OSError, ValueError):
+        return False
+
+
+def home_expanded(source: str | Path) -> Path:
+    """Turn ``~`` at the start into the home folder; a text that only looks like one stays as it is."""
+    path = Path(source)
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
@@ -50,8 +72,9 @@ def read_table(path: str | Path) -> pd.DataFrame:
         raise DataError(
             f"Expected a file that ends in {', '.join(SUFFIXES)}; found {path.name!r} ({suffix or 'no suffix'})."
         )
-    if not path.is_file():
-        raise DataError(f"There is no file {str(path)!r}. Check the name, and the folder you are in.")
+    if not is_there(path, Path.is_file):
+        shown = str(path) if len(str(path)) <= 200 else f"{str(path)[:200]}…"
+        raise DataError(f"There is no file {shown!r}. Check the name, and the folder you are in.")
     content = path.read_bytes()
     if not content.strip():
         raise DataError(f"The file {path.name!r} is empty; expected rows with a text and a label.")

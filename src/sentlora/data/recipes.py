@@ -14,7 +14,7 @@ from datasets import DatasetDict
 from sentlora.console import say
 from sentlora.data.cache import cache_folder, cache_key, read_prepared, write_prepared
 from sentlora.data.catalogue import PackageTable, Recipe, get_recipe, list_recipes
-from sentlora.data.files import SUFFIXES
+from sentlora.data.files import SUFFIXES, home_expanded, is_there
 from sentlora.data.holdout import subsample, with_test
 from sentlora.data.sources import Place, load_from_hub, places
 from sentlora.data.splits import build_splits
@@ -31,7 +31,7 @@ __all__ = [
     "read_source",
 ]
 
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_HUB_ID = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}")
 
 
 @dataclass(frozen=True)
@@ -126,10 +126,10 @@ def read_source(source: str | Path | Recipe, *, cache_dir: str | Path | None = N
     name, split = parse_source(text)
     if isinstance(source, str) and name in list_recipes():
         return _read_recipe(get_recipe(name), split, cache_dir, verbose)
-    path = Path(source).expanduser()
-    if path.suffix.lower() in SUFFIXES or _is_file(path):
+    path = home_expanded(source)
+    if path.suffix.lower() in SUFFIXES or is_there(path, Path.is_file):
         return Source(path, path.name)
-    if path.is_dir():
+    if is_there(path, Path.is_dir):
         return Source(_read_saved(path), str(path))
     if isinstance(source, Path):
         raise DataError(f"There is no file {text!r}. Check the name, and the folder you are in.")
@@ -143,13 +143,6 @@ def read_source(source: str | Path | Recipe, *, cache_dir: str | Path | None = N
             f"{error} A file needs one of the suffixes {', '.join(SUFFIXES)}; a dataset on the Hub is owner/name."
         ) from None
     raise AssertionError("a recipe that is listed was not found")
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # a text too long to be a name
-        return False
 
 
 def _read_recipe(recipe: Recipe, split: str | None, cache_dir: str | Path | None, verbose: bool) -> Source:

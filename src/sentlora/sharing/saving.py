@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sentlora.config import SentimentConfig
+from sentlora.errors import AdapterFolderError
 from sentlora.model.backbone import ALIASES
 from sentlora.sharing.folder import LOG_FILE, METRICS_FILE, MODEL_CARD, write_folder
 from sentlora.sharing.model_card import model_card
@@ -59,10 +60,19 @@ def save_adapter(
 def read_metrics(folder: Path) -> dict[str, dict[str, float]]:
     """Read the headline figures of an adapter folder; none if there is no such file."""
     path = folder / METRICS_FILE
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+    return dict(_parsed(path, path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
 
 def read_log(folder: Path) -> list[dict[str, float]]:
     """Read the rows of the training log; none if there is no log."""
     path = folder / LOG_FILE
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
+    if not path.is_file():
+        return []
+    return [_parsed(path, line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def _parsed(path: Path, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise AdapterFolderError(f"{path} is not valid JSON: {error}. Copy it again, or delete it.") from error
