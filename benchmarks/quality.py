@@ -23,13 +23,13 @@ from plain import BATCH_SIZE, LEARNING_RATE, plain_trainer
 from results_out import show
 from rows_file import Row, RowsFile
 from sentlora import EvaluationReport, LabelMap, SentimentLoRA
-from sentlora.config import Settings
 from sentlora.data.recipes import get_recipe
 from sentlora.evaluation.baselines import evaluate_baseline, majority_classifier, tfidf_classifier
 from sentlora.inference.predictor import Predictor
 from sentlora.model.adapter import count_parameters
 from sentlora.model.backbone import resolve_base
 from sentlora.model.classification import ClassificationObjective
+from sentlora.settings import Settings
 from slices import load_or_skip
 
 MAX_LENGTH = 128

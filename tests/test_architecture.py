@@ -22,6 +22,7 @@ ROOMS = (
     ("errors",),
     ("console",),
     ("labels",),
+    ("settings",),
     ("config",),
     ("data",),
     ("model",),

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sentlora.config import SCHEMA_VERSION, SentimentConfig, Settings
+from sentlora.config import SCHEMA_VERSION, SentimentConfig
 from sentlora.errors import AdapterFolderError, ConfigError
 from sentlora.labels import LabelMap
+from sentlora.settings import Settings
 
 CONFIG = SentimentConfig(
     base_model="me/bäse",

@@ -1,167 +1,18 @@
-"""Settings that upstream has no field for, with their checks and their JSON form.
-
-Two small values: :class:`Settings`, what a user may tune before ``fit``, and
-:class:`SentimentConfig`, what has to be known to use an adapter afterwards.
-"""
+"""What has to be known to use an adapter, and its JSON form with a schema version."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from sentlora.errors import AdapterFolderError, ConfigError, LabelError
 from sentlora.labels import LabelMap
+from sentlora.settings import Settings
 
 SCHEMA_VERSION = 1
-TRUNCATIONS = ("head", "tail", "head-tail")
-_FEWEST_STEPS = 150
-_FEWEST_EPOCHS, _MOST_EPOCHS = 3, 10
-_FEWEST_VALIDATION_ROWS = 100
-KEEPS = ("best", "last")
-SCHEDULERS = (
-    "linear",
-    "cosine",
-    "constant",
-    "constant_with_warmup",
-    "cosine_with_restarts",
-    "polynomial",
-    "inverse_sqrt",
-)
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a user may tune; the defaults are the library's.
-
-    Attributes:
-        r: Rank of the LoRA matrices.
-        alpha: LoRA scaling; the update is multiplied by ``alpha / r``.
-        dropout: Dropout on the input of the LoRA matrices.
-        targets: Roles or module names that get LoRA matrices.
-        train_head: Train the classification head in full, beside the LoRA matrices.
-        epochs: Passes over the training rows; 0 builds the model and trains nothing. None chooses
-            by the number of rows, see :meth:`settled_for`.
-        learning_rate: Peak learning rate of AdamW.
-        batch_size: Rows per optimizer step and device.
-        max_length: Tokens a text is truncated to, special tokens included.
-        truncation: Which part of a long text stays: ``head``, ``tail`` or ``head-tail``.
-        scheduler: Shape of the learning rate: ``linear``, ``cosine``, ``constant``, or another of
-            transformers' that needs no further argument.
-        warmup: Share of the steps in which the learning rate rises from zero.
-        weight_decay: Weight decay of AdamW.
-        keep: The weights that are kept: of the ``best`` epoch on the validation split, or of the
-            ``last``. None chooses by the number of validation rows, see :meth:`settled_for`.
-        early_stopping: Epochs without a better validation score before training stops;
-            None trains all epochs. The best epoch is kept either way.
-        class_weights: ``"balanced"``, one weight per class, or None.
-        seed: Seed of the head, the dropout, the order of rows and the validation split.
-
-    Raises:
-        ConfigError: If a value cannot work; names the parameter, the value and what is allowed.
-    """
-
-    r: int = 8
-    alpha: float = 16
-    dropout: float = 0.05
-    targets: str | Sequence[str] = "all-linear"
-    train_head: bool = True
-    epochs: float | None = None
-    learning_rate: float = 5e-4
-    batch_size: int = 16
-    max_length: int = 256
-    truncation: str = "head"
-    scheduler: str = "linear"
-    warmup: float = 0.06
-    weight_decay: float = 0.01
-    keep: str | None = None
-    early_stopping: int | None = None
-    class_weights: str | Mapping[Any, float] | Sequence[float] | None = None
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Turn numpy's numbers and arrays into plain ones, and check every value by itself."""
-        for setting in dataclasses.fields(self):
-            value = getattr(self, setting.name)
-            if hasattr(value, "tolist"):  # GridSearchCV over np.arange(...) hands in numpy's own
-                object.__setattr__(self, setting.name, value.tolist())
-        _require_int("r", self.r, 1)
-        _require_int("batch_size", self.batch_size, 1)
-        _require_int("max_length", self.max_length, 4)
-        _require_int("seed", self.seed, 0)
-        if self.early_stopping is not None:
-            _require_int("early_stopping", self.early_stopping, 1)
-        _require_range("alpha", self.alpha, 0, None, low_open=True)
-        _require_range("dropout", self.dropout, 0, 1, high_open=True)
-        if self.epochs is not None:
-            _require_range("epochs", self.epochs, 0, None)
-        _require_range("learning_rate", self.learning_rate, 0, None, low_open=True)
-        _require_range("warmup", self.warmup, 0, 1, high_open=True)
-        _require_range("weight_decay", self.weight_decay, 0, None)
-        _require_choice("truncation", self.truncation, TRUNCATIONS)
-        _require_choice("scheduler", self.scheduler, SCHEDULERS)
-        if self.keep is not None:
-            _require_choice("keep", self.keep, KEEPS)
-        if self.keep == "last" and self.early_stopping is not None:
-            raise ConfigError("early_stopping needs the best epoch to be kept; leave out keep='last'.")
-        _check_class_weights(self.class_weights)
-
-    @classmethod
-    def resolve(cls, *layers: Mapping[str, Any]) -> Settings:
-        """Lay settings over one another: a later layer wins, None means "not set here".
-
-        Args:
-            layers: Mappings from parameter to value, weakest first (a recipe, then the user).
-
-        Raises:
-            ConfigError: If a layer holds a name that is no setting.
-        """
-        known = {f.name for f in dataclasses.fields(cls)}
-        merged: dict[str, Any] = {}
-        for layer in layers:
-            unknown = sorted(set(layer) - known)
-            if unknown:
-                raise ConfigError(f"Unknown setting {unknown[0]!r}; the settings are: {', '.join(sorted(known))}.")
-            merged |= {name: value for name, value in layer.items() if value is not None}
-        return cls(**merged)
-
-    def settled_for(self, training_rows: int, validation_rows: int) -> Settings:
-        """Settle what was left open, by the number of rows.
-
-        Three epochs suit thousands of rows. A few hundred rows make so few steps in three epochs that
-        the adapter has hardly left its start, so they get as many epochs as make 150 steps, at most 10.
-
-        The best epoch is kept where at least 100 validation rows can tell one epoch from another. On
-        fewer, the best score is mostly luck, so the last epoch is kept: the learning rate has gone
-        down to zero by then.
-
-        Args:
-            training_rows: Rows to train on.
-            validation_rows: Rows to choose the best epoch by.
-
-        Example:
-            >>> large = Settings(batch_size=16).settled_for(20_000, 2_000)
-            >>> large.epochs, large.keep
-            (3, 'best')
-            >>> small = Settings(batch_size=16).settled_for(270, 30)
-            >>> small.epochs, small.keep
-            (9, 'last')
-        """
-        steps = math.ceil(training_rows / self.batch_size)
-        enough = min(_MOST_EPOCHS, max(_FEWEST_EPOCHS, math.ceil(_FEWEST_STEPS / steps)))
-        can_tell = validation_rows >= _FEWEST_VALIDATION_ROWS or self.early_stopping is not None
-        return dataclasses.replace(
-            self,
-            epochs=enough if self.epochs is None else self.epochs,
-            keep=("best" if can_tell else "last") if self.keep is None else self.keep,
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the settings as plain JSON values."""
-        return {f.name: _as_json(getattr(self, f.name)) for f in dataclasses.fields(self)}
 
 
 @dataclass(frozen=True)
@@ -278,44 +129,3 @@ def _check_fields(data: Mapping[str, Any], where: str) -> None:
         raise AdapterFolderError(
             f"{where} should hold lists in its label map under 'labels'; found {data['labels']!r}."
         )
-
-
-def _as_json(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): item for key, item in value.items()}
-    return list(value) if isinstance(value, (list, tuple)) else value
-
-
-def _check_class_weights(weights: Any) -> None:
-    if weights is None:
-        return
-    if isinstance(weights, str):
-        _require_choice("class_weights", weights, ("balanced",))
-    elif isinstance(weights, (Mapping, list, tuple)):
-        for weight in weights.values() if isinstance(weights, Mapping) else weights:
-            _require_range("class_weights", weight, 0, None, low_open=True)
-    else:
-        raise ConfigError(f"class_weights must be 'balanced', a mapping or a list of numbers; found {weights!r}.")
-
-
-def _require_int(name: str, value: Any, low: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < low:
-        raise ConfigError(f"{name} must be a whole number of at least {low}; found {value!r}.")
-
-
-def _require_range(
-    name: str, value: Any, low: float, high: float | None, *, low_open: bool = False, high_open: bool = False
-) -> None:
-    fits = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    fits = fits and (value > low if low_open else value >= low)
-    fits = fits and (high is None or (value < high if high_open else value <= high))
-    if not fits:
-        bounds = f"{'above' if low_open else 'at least'} {low}"
-        if high is not None:
-            bounds += f" and {'below' if high_open else 'at most'} {high}"
-        raise ConfigError(f"{name} must be a number {bounds}; found {value!r}.")
-
-
-def _require_choice(name: str, value: Any, choices: Sequence[str]) -> None:
-    if value not in choices:
-        raise ConfigError(f"{name} must be one of {', '.join(repr(c) for c in choices)}; found {value!r}.")

@@ -13,7 +13,7 @@ from peft import LoraConfig
 from sklearn.base import BaseEstimator, ClassifierMixin
 from transformers import TrainingArguments, set_seed
 
-from sentlora.config import SentimentConfig, Settings
+from sentlora.config import SentimentConfig
 from sentlora.console import say
 from sentlora.data.checks import read_texts
 from sentlora.data.columns import SentimentData, read_data
@@ -27,6 +27,7 @@ from sentlora.labels import LabelMap
 from sentlora.model import backbone
 from sentlora.model.adapter import ParameterCount, attach, count_from_config, count_parameters, lora_config
 from sentlora.model.classification import ClassificationObjective
+from sentlora.settings import Settings
 from sentlora.sharing.adapter_weights import load_adapter
 from sentlora.sharing.folder import read_folder
 from sentlora.sharing.saving import read_log, read_metrics, save_adapter

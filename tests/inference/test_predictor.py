@@ -15,13 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sentlora import SentimentLoRA
-from sentlora.config import Settings
 from sentlora.inference.decision import decide, softmax
 from sentlora.inference.predictor import Predictor, merge_in_place, token_batches, unmerge_in_place
 from sentlora.labels import LabelMap
 from sentlora.model.adapter import attach, lora_config
 from sentlora.model.backbone import load_encoder, load_tokenizer
 from sentlora.model.classification import ClassificationObjective
+from sentlora.settings import Settings
 
 PAIR = LabelMap(("negative", "positive"))
 

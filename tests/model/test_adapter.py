@@ -11,7 +11,6 @@ import torch
 import transformers
 from peft import LoraConfig, PeftModel, TaskType
 
-from sentlora.config import Settings
 from sentlora.errors import TargetError
 from sentlora.model.adapter import (
     ROLES,
@@ -23,6 +22,7 @@ from sentlora.model.adapter import (
     target_modules,
 )
 from sentlora.model.architectures import head_modules
+from sentlora.settings import Settings
 
 BATCH = {
     "input_ids": torch.tensor([[2, 10, 11, 12, 3], [2, 13, 14, 3, 3]]),

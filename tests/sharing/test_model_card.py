@@ -10,8 +10,9 @@ import pytest
 from peft import LoraConfig, TaskType
 
 from sentlora import SentimentLoRA
-from sentlora.config import SentimentConfig, Settings
+from sentlora.config import SentimentConfig
 from sentlora.labels import LabelMap
+from sentlora.settings import Settings
 from sentlora.sharing.model_card import model_card
 
 CONFIG = SentimentConfig(

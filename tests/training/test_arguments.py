@@ -10,9 +10,9 @@ import pytest
 import torch
 from transformers import TrainingArguments
 
-from sentlora.config import Settings
 from sentlora.errors import ConfigError
 from sentlora.evaluation.metrics import compute, headline
+from sentlora.settings import Settings
 from sentlora.training.arguments import DIFFERENCES, check_arguments, check_request, has_checkpoint, training_arguments
 
 FROM_SETTINGS = {

@@ -15,13 +15,13 @@ from peft import get_peft_model_state_dict
 from sklearn.utils.class_weight import compute_class_weight
 from transformers import TrainingArguments, set_seed
 
-from sentlora.config import Settings
 from sentlora.errors import ConfigError, NonFiniteLossError
 from sentlora.evaluation.metrics import compute, headline
 from sentlora.labels import LabelMap
 from sentlora.model.adapter import attach, lora_config
 from sentlora.model.backbone import load_encoder, load_tokenizer
 from sentlora.model.classification import ClassificationObjective
+from sentlora.settings import Settings
 from sentlora.training.arguments import training_arguments
 from sentlora.training.run import encode_rows, train
 from sentlora.training.trainer import TrainingData, build_trainer, class_weight_tensor, weighted_loss

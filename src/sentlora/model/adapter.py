@@ -17,9 +17,9 @@ import torch
 from peft import LoraConfig, TaskType, get_peft_model
 from transformers import AutoModelForSequenceClassification
 
-from sentlora.config import Settings
 from sentlora.errors import TargetError
 from sentlora.model.architectures import MODULES_BY_ROLE, ROLES, SHORTHANDS, head_of
+from sentlora.settings import Settings
 
 # peft adds these to modules_to_save by itself, and would list them twice.
 _SAVED_BY_PEFT = ("classifier", "score")

@@ -9,10 +9,10 @@ from typing import Any
 
 from transformers import TrainingArguments
 
-from sentlora.config import SCHEDULERS, Settings
 from sentlora.console import is_watched
 from sentlora.errors import ConfigError
 from sentlora.model.backbone import best_device
+from sentlora.settings import SCHEDULERS, Settings
 
 # Field, our value, why. Fields that come from Settings are set in `training_arguments`.
 DIFFERENCES: tuple[tuple[str, Any, str], ...] = (

@@ -11,9 +11,9 @@ from typing import Any
 
 from transformers import EvalPrediction, TrainingArguments
 
-from sentlora.config import Settings
 from sentlora.labels import LabelMap
 from sentlora.model.objective import Objective
+from sentlora.settings import Settings
 from sentlora.training.arguments import check_arguments, training_arguments
 from sentlora.training.trainer import EncodedRows, TrainingData, build_trainer, class_weight_tensor
 
