@@ -154,10 +154,10 @@ _BUILT_IN = {
                 "r": 16,
                 "alpha": 16,
                 "targets": "all-linear",
-                "learning_rate": 5e-4,
+                "learning_rate": 1e-3,
                 "batch_size": 32,
                 "scheduler": "cosine",
-                "epochs": 3,
+                "epochs": 2,
             },
         ),
     )
