@@ -140,6 +140,7 @@ def test_predict_does_not_overwrite_a_column_of_the_file(adapter: str, tmp_path:
         (["--file", "{csv}", "some text"], ConfigError, "texts or --file, and not both"),
         (["--column", "text", "some text"], ConfigError, "there is no file"),
         (["--output", "out.xlsx", "some text"], ConfigError, r"must end in one of \.csv.*found 'out\.xlsx'"),
+        (["--file", "{csv}", "--output", "{csv}"], ConfigError, "is the file that is read"),
         (["--output", "{csv}/no/out.csv", "some text"], ConfigError, "does not exist"),
         (["--file", "missing.csv"], DataError, "missing.csv"),
         ([], DataError, "found none"),

@@ -563,7 +563,7 @@ def test_what_is_said_while_training(tiny_bert: str, capsys: pytest.CaptureFixtu
     assert "labels: 0 = negative, 1 = positive" in captured.err
     assert f"{clf.trainable_parameters.trainable:,} of" in captured.err
     assert "Validation: 2 of 8 training rows held out" in captured.err
-    assert "6 rows to train on, 2 to validate; 1 epochs, the last is kept" in captured.err
+    assert "6 rows to train on, 2 to validate; epochs: 1, of which the last is kept" in captured.err
     assert "val. loss" in captured.err
 
 

@@ -56,20 +56,22 @@ def train(
     output: Annotated[Path, typer.Option("--output", "-o", help="Where the adapter is saved.")] = DEFAULT_FOLDER,
     validation: Annotated[str | None, typer.Option(help="File to choose the best epoch by.")] = None,
     test: Annotated[str | None, typer.Option(help="File or recipe:split to report on.")] = None,
-    r: Annotated[int | None, typer.Option("--r", help="LoRA rank.")] = None,
-    alpha: Annotated[float | None, typer.Option(help="LoRA alpha.")] = None,
-    dropout: Annotated[float | None, typer.Option(help="LoRA dropout.")] = None,
-    targets: Annotated[str | None, typer.Option(help="Roles, comma-separated: query,value,mlp …")] = None,
-    epochs: Annotated[float | None, typer.Option(help="Passes over the training rows.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Rows per optimizer step.")] = None,
-    max_length: Annotated[int | None, typer.Option(help="Tokens a text is truncated to.")] = None,
-    truncation: Annotated[str | None, typer.Option(help="head, tail or head-tail.")] = None,
-    scheduler: Annotated[str | None, typer.Option(help="linear, cosine or constant.")] = None,
+    r: Annotated[int | None, typer.Option("--r", help="LoRA rank (8).")] = None,
+    alpha: Annotated[float | None, typer.Option(help="LoRA alpha (16).")] = None,
+    dropout: Annotated[float | None, typer.Option(help="LoRA dropout (0.05).")] = None,
+    targets: Annotated[str | None, typer.Option(help="Roles, comma-separated: query,value,mlp … (all-linear).")] = None,
+    epochs: Annotated[
+        float | None, typer.Option(help="Passes over the training rows (3; more on little data).")
+    ] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate (5e-4).")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Rows per optimizer step (16).")] = None,
+    max_length: Annotated[int | None, typer.Option(help="Tokens a text is truncated to (256).")] = None,
+    truncation: Annotated[str | None, typer.Option(help="head, tail or head-tail (head).")] = None,
+    scheduler: Annotated[str | None, typer.Option(help="linear, cosine or constant (linear).")] = None,
     class_weights: Annotated[str | None, typer.Option(help="balanced, for rare classes.")] = None,
-    keep: Annotated[str | None, typer.Option(help="Which epoch's weights: best or last.")] = None,
+    keep: Annotated[str | None, typer.Option(help="Whose weights, the best or the last epoch's.")] = None,
     early_stopping: Annotated[int | None, typer.Option(help="Epochs without improvement before stopping.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random (0).")] = None,
     n_train: Annotated[int | None, typer.Option(help="Stratified subsample of a recipe's training rows.")] = None,
     n_test: Annotated[int | None, typer.Option(help="Stratified subsample of its test rows.")] = None,
     text_column: TextColumn = None,
@@ -125,6 +127,9 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Compare an adapter's predictions with true labels."""
+    from sentlora.sharing.folder import read_folder
+
+    read_folder(adapter, verify=False)  # a wrong name is told before the heavy libraries are loaded
     from sentlora.sentiment_lora import SentimentLoRA
 
     clf = SentimentLoRA.load(adapter, base_model=base, verbose=not quiet)
@@ -144,10 +149,13 @@ def predict(
     quiet: Quiet = False,
 ) -> None:
     """Label texts: given as arguments, from a file, or one per line on standard input."""
+    from sentlora.sharing.folder import read_folder
+
+    read_folder(adapter, verify=False)  # a wrong name is told before the heavy libraries are loaded
     from sentlora.sentiment_lora import SentimentLoRA
     from sentlora.workflow import check_output, predictions, read_inputs, write_table
 
-    check_output(output)
+    check_output(output, file)
     rows, text_column = read_inputs(texts, file, column, sys.stdin)
     clf = SentimentLoRA.load(adapter, base_model=base, verbose=not quiet)
     table = predictions(clf, rows, text_column)
@@ -158,7 +166,7 @@ def predict(
         for label, confidence, text in table[["prediction", "confidence", text_column]].itertuples(index=False):
             print(f"{label}\t{confidence:.4f}\t{text}")
     else:
-        table.to_csv(sys.stdout, index=False, lineterminator="\n")
+        table.to_csv(sys.stdout, index=False, lineterminator="\n", float_format="%.6g")
 
 
 @app.command()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -27,7 +30,7 @@ SENTENCES = (
 # half of them, steps of few rows, and of a long review only its beginning and its end, where the verdict stands.
 # Everything else is the library's default.
 SETTINGS: dict[str, Any] = {"epochs": 1, "batch_size": 8, "max_length": 128, "truncation": "head-tail"}
-N_TRAIN = 2600
+N_TRAIN = 3200
 
 
 def run_demo(output: Path, *, n_train: int | None = None, n_test: int = 1000, seed: int = 0) -> EvaluationReport:
@@ -64,8 +67,15 @@ def run_demo(output: Path, *, n_train: int | None = None, n_test: int = 1000, se
         f"accuracy on {report.n:,} reviews it never saw: untrained {before.accuracy:.3f}, trained {report.accuracy:.3f}"
     )
     console.print(f"adapter: {folder}", soft_wrap=True)
-    console.print(f'try it:  sentlora predict {output} "I loved it"', soft_wrap=True)
+    console.print(f'try it:  {_command()} predict {output} "I loved it"', soft_wrap=True)
     return report
+
+
+def _command() -> str:
+    """Return how this program can be called from where the user stands."""
+    if shutil.which("sentlora") is not None or Path(sys.argv[0]).stem != "sentlora":
+        return "sentlora"
+    return os.path.relpath(sys.argv[0])
 
 
 def _before_and_after(untrained: SentimentLoRA, trained: SentimentLoRA) -> Table:

@@ -181,7 +181,7 @@ class SentimentLoRA(ClassifierMixin, BaseEstimator):
         self.trained_on_ = data.source
         self.evaluations_: dict[str, dict[str, float]] = {}
         say(f"model: {self.base_model}; {self.trainable_parameters}", verbose=self.verbose)
-        used = f"{settings.epochs:g} epochs, the {settings.keep} is kept"
+        used = f"epochs: {settings.epochs:g}, of which the {settings.keep} is kept"
         say(f"data: {sizes[0]:,} rows to train on, {sizes[1]:,} to validate; {used}", verbose=self.verbose)
         try:
             splits = {
@@ -217,7 +217,8 @@ class SentimentLoRA(ClassifierMixin, BaseEstimator):
 
     def _splits(self, data: SentimentData, validation: Any, seed: int) -> DatasetDict:
         if validation is None:
-            return with_validation(data.splits, seed=seed, eval_split=data.eval_split, verbose=self.verbose)
+            names, keep_back = data.labels.names, data.eval_split
+            return with_validation(data.splits, seed=seed, eval_split=keep_back, names=names, verbose=self.verbose)
         pair = validation if isinstance(validation, tuple) else (validation, None)
         rows = self._read(*pair, labels=data.labels, split="validation").rows_to_report_on()
         return DatasetDict(train=data.split("train"), validation=rows)

@@ -155,14 +155,21 @@ def predictions(clf: SentimentLoRA, rows: pd.DataFrame, text_column: str) -> pd.
     return out
 
 
-def check_output(path: Path | None) -> None:
-    """Refuse an output file whose kind is not known, before any work is done.
+def check_output(path: Path | None, source: Path | None = None) -> None:
+    """Refuse an output file that cannot be right, before any work is done.
+
+    Args:
+        path: The output file, or None.
+        source: The file that is read, or None.
 
     Raises:
-        ConfigError: If the suffix is not .csv, .tsv, .jsonl or .parquet, or the folder is missing.
+        ConfigError: If it is the file that is read, its suffix is not .csv, .tsv, .jsonl or .parquet, or the
+            folder is missing.
     """
     if path is None:
         return
+    if source is not None and path.resolve() == source.resolve():
+        raise ConfigError(f"--output is the file that is read, {path.name!r}; it would be overwritten. Name another.")
     if path.suffix.lower() not in _WRITERS:
         raise ConfigError(f"--output must end in one of {', '.join(_WRITERS)}; found {path.name!r}.")
     if not path.absolute().parent.is_dir():

@@ -41,7 +41,7 @@ def test_texts_to_predict_that_are_empty(capsys: pytest.CaptureFixture[str]) -> 
     assert read_texts("") == [""]
     assert read_texts([]) == []
     assert read_texts(["a", "", " "]) == ["a", "", " "]
-    assert capsys.readouterr().err.splitlines()[1:] == ["Note: 2 of 3 texts are empty; kept as is."]
+    assert capsys.readouterr().err.splitlines()[1:] == ["Note: 2 of 3 texts are empty (rows 1, 2); kept as is."]
 
 
 @pytest.mark.parametrize("texts", [None, 3, b"bytes", {"a": 1}, {"a"}])

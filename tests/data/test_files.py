@@ -76,7 +76,7 @@ def test_words_that_pandas_takes_for_missing_stay_texts(tmp_path: Path, capsys: 
     path = tmp_path / "a.csv"
     path.write_text("text,label\nNA,1\nnull,0\nNone,1\n,0\n")
     assert read_data(path).splits["train"]["text"][:] == ["NA", "null", "None", ""]
-    assert capsys.readouterr().err == "Note: 1 of 4 texts is empty; kept as is.\n"
+    assert capsys.readouterr().err == "Note: 1 of 4 texts is empty (row 3); kept as is.\n"
     read_data(path, verbose=False)
     assert capsys.readouterr().err == ""
 

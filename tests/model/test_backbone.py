@@ -155,3 +155,8 @@ def test_the_tokenizer_may_set_the_limit(tiny_bert: str) -> None:
     backbone.check_length(512, config, tokenizer, "tiny")
     with pytest.raises(ConfigError, match="max_length=513 is above the 512 tokens that 'tiny' takes; lower it"):
         backbone.check_length(513, config, tokenizer, "tiny")
+
+
+def test_a_misspelled_alias_is_told_without_asking_the_hub() -> None:
+    with pytest.raises(BackboneError, match=r"no base model 'minlm'\. Did you mean 'minilm'\?"):
+        backbone.resolve_base("minlm")

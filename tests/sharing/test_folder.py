@@ -386,3 +386,19 @@ def test_nothing_pickled_is_read(saved: Path, tmp_path: Path) -> None:
     (folder / "adapter_model.safetensors").unlink()
     with pytest.raises(AdapterFolderError, match=r"lacks the file adapter_model.safetensors"):
         SentimentLoRA.load(folder, verbose=False)
+
+
+def test_a_file_of_the_user_in_the_folder_is_never_lost(fitted: SentimentLoRA, tmp_path: Path) -> None:
+    folder = fitted.save(tmp_path / "adapter")
+    (folder / "notes.md").write_text("mine")
+    with pytest.raises(AdapterFolderError, match=r"also holds 'notes\.md'.* would lose it\. Move it away"):
+        fitted.save(folder)
+    assert (folder / "notes.md").read_text() == "mine"
+    (folder / "notes.md").unlink()
+    assert fitted.save(folder) == folder
+
+
+def test_a_file_where_a_folder_is_expected_is_named(tmp_path: Path) -> None:
+    (tmp_path / "reviews.csv").write_text("text,label\n")
+    with pytest.raises(AdapterFolderError, match=r"Expected an adapter folder at .*reviews\.csv; there is a file"):
+        SentimentLoRA.load(tmp_path / "reviews.csv")

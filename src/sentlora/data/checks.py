@@ -78,12 +78,15 @@ def say_empty(texts: Iterable[str], *, verbose: bool = True) -> None:
         texts: Checked texts.
         verbose: Print nothing when false.
     """
-    total = empty = 0
-    for text in texts:
-        total += 1
-        empty += not text or text.isspace()
+    total = 0
+    empty = []
+    for total, text in enumerate(texts, start=1):
+        if not text or text.isspace():
+            empty.append(total - 1)
     if empty:
-        say(f"Note: {empty:,} of {total:,} texts {'is' if empty == 1 else 'are'} empty; kept as is.", verbose=verbose)
+        rows = ", ".join(str(row) for row in empty[:_SHOWN_ROWS]) + (", ..." if len(empty) > _SHOWN_ROWS else "")
+        are, row = ("is", "row") if len(empty) == 1 else ("are", "rows")
+        say(f"Note: {len(empty):,} of {total:,} texts {are} empty ({row} {rows}); kept as is.", verbose=verbose)
 
 
 def read_texts(texts: Any, *, verbose: bool = True) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ def with_validation(
     seed: int = DEFAULT_SEED,
     *,
     eval_split: str = "test",
+    names: Sequence[str] = (),
     verbose: bool = True,
 ) -> DatasetDict:
     """Make sure that there is a split to choose the best epoch on, and that it is not the one to report on.
@@ -38,6 +40,7 @@ def with_validation(
         seed: Of the draw.
         eval_split: The split that results are reported on. When it is ``validation`` itself (SST-2), that
             split is renamed to ``test`` and another validation split is drawn from ``train``.
+        names: What the ids mean, for the messages.
         verbose: Say how many rows were held out.
 
     Returns:
@@ -62,14 +65,15 @@ def with_validation(
     for label, rows in zip(*np.unique(labels, return_counts=True), strict=True):
         if rows < 2:
             raise DataError(
-                f"The class {_class_name(train, int(label))} has only {rows} row in 'train'; at least 2 are needed, "
-                "one to train on and one for the validation split. Add rows, or pass a 'validation' split of your own."
+                f"The class {_class_name(train, int(label), names)} has only {rows} row in 'train'; at least 2 are "
+                "needed, one to train on and one for the validation split. Add rows, or pass a 'validation' split of "
+                "your own."
             )
     single = occurs_once(train["text"])
     copies_only = [int(label) for label in np.unique(labels) if not single[labels == label].any()]
     for label in copies_only:
         say(
-            f"Note: every text of the class {_class_name(train, label)} occurs more than once in 'train'; "
+            f"Note: every text of the class {_class_name(train, label, names)} occurs more than once in 'train'; "
             "some validation texts are trained on too.",
             verbose=verbose,
         )
@@ -215,6 +219,8 @@ def _without(dataset: Dataset, rows: np.ndarray) -> Dataset:
     return dataset.select(np.setdiff1d(np.arange(len(dataset)), rows))
 
 
-def _class_name(dataset: Dataset, label: int) -> str:
+def _class_name(dataset: Dataset, label: int, names: Sequence[str] = ()) -> str:
+    if names:
+        return repr(names[label])
     feature = dataset.features["label"]
     return repr(feature.int2str(label)) if isinstance(feature, ClassLabel) else f"with id {label}"

@@ -144,7 +144,7 @@ def find_columns(
         if found is None:
             raise DataError(
                 f"Expected a {kind} column, called for instance {', '.join(common[:4])}; found the columns "
-                f"{list(columns)}. Name it with {kind}_column=."
+                f"{list(columns)}. Name it with {kind}_column= (--{kind}-column)."
             )
     assert text is not None and label is not None
     if text == label:

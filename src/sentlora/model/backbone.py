@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from sentlora.errors import BackboneError, ConfigError, MissingExtraError
+from sentlora.errors import BackboneError, ConfigError, MissingExtraError, SentloraError
 from sentlora.labels import LabelMap
 from sentlora.model.architectures import FRESH_MODULES
 
@@ -54,8 +55,13 @@ def resolve_base(name: str) -> str:
 
     Raises:
         MissingExtraError: If the package behind the alias is not installed.
+        BackboneError: If the name is nearly an alias.
     """
     if name not in ALIASES:
+        near = difflib.get_close_matches(name, ALIASES, n=1, cutoff=0.75)
+        if near and not Path(name).exists():
+            # Asking the Hub for a misspelled alias would take a minute of retries where there is no network.
+            raise BackboneError(f"There is no base model {name!r}. Did you mean {near[0]!r}?")
         return name
     base = ALIASES[name]
     # find_spec does not run the package: importing this one would pull in sentence-transformers.
@@ -163,7 +169,7 @@ def _explained(base_model: str) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, SafetensorError) as error:
-        if isinstance(error, MissingExtraError):
+        if isinstance(error, SentloraError):
             raise
         raise BackboneError(
             f"The base model {base_model!r} could not be loaded. Expected a Hub id (and a network, unless it is in the "

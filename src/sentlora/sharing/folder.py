@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import shutil
 import tempfile
 import uuid
@@ -21,6 +22,7 @@ METRICS_FILE = "metrics.json"
 LOG_FILE = "training_log.jsonl"
 
 REQUIRED = (CONFIG_FILE, ADAPTER_CONFIG, ADAPTER_WEIGHTS)
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
 # People may edit these afterwards; everything else decides what the model answers.
 _FREE = {CONFIG_FILE, MODEL_CARD, METRICS_FILE, LOG_FILE}
 
@@ -71,14 +73,34 @@ def check_place(path: str | Path) -> Path:
         Its absolute path.
 
     Raises:
-        AdapterFolderError: If something else than an adapter folder is there.
+        AdapterFolderError: If something else than an adapter folder is there, or files that sentlora
+            did not write lie in it.
     """
     final = Path(path).expanduser().resolve()
-    if final.exists() and not (final.is_dir() and ((final / CONFIG_FILE).is_file() or not any(final.iterdir()))):
+    if not final.exists():
+        return final
+    if not final.is_dir() or ((found := _names(final)) and CONFIG_FILE not in found):
         raise AdapterFolderError(
             f"{final} exists and is no adapter folder of sentlora; it was left untouched. Choose another folder."
         )
+    if foreign := sorted(_names(final) - _own_names(final)):
+        raise AdapterFolderError(
+            f"The adapter folder {final} also holds {foreign[0]!r}, which sentlora did not write; replacing the folder "
+            "would lose it. Move it away, or choose another folder."
+        )
     return final
+
+
+def _names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def _own_names(folder: Path) -> set[str]:
+    try:
+        files = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))["files"]
+        return {*_FREE, *REQUIRED, *files}
+    except (ValueError, KeyError, TypeError):  # a damaged one may be replaced, as long as nothing else is there
+        return {*_FREE, *REQUIRED, *_TOKENIZER_FILES}
 
 
 def read_folder(path: str | Path, *, verify: bool = True) -> SentimentConfig:
@@ -93,11 +115,16 @@ def read_folder(path: str | Path, *, verify: bool = True) -> SentimentConfig:
     """
     folder = Path(path).expanduser()
     if not folder.is_dir():
-        raise AdapterFolderError(f"Expected an adapter folder at {folder}; there is none. Train one and save it there.")
+        found = "a file" if folder.exists() else "none"
+        raise AdapterFolderError(
+            f"Expected an adapter folder at {folder}; there is {found}. Train one and save it there."
+        )
     for name in REQUIRED:
         if not (folder / name).is_file():
-            found = ", ".join(sorted(p.name for p in folder.iterdir())) or "nothing"
-            raise AdapterFolderError(f"{folder} lacks the file {name}; it holds: {found}. Copy the whole folder again.")
+            names = sorted(_names(folder))
+            found = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "") or "nothing"
+            remedy = "Copy the whole folder again." if CONFIG_FILE in names else "Is it an adapter folder of sentlora?"
+            raise AdapterFolderError(f"{folder} lacks the file {name}; it holds: {found}. {remedy}")
     place = folder / CONFIG_FILE
     try:
         text = place.read_text(encoding="utf-8")
