@@ -194,17 +194,15 @@ class LabelMap:
     def _unknown(self, value: Any, row: int, where: str) -> LabelError:
         if _is_missing(value):
             return LabelError(
-                f"The label in column {where!r}, row {row} (rows count from 0), is missing ({value!r}). "
-                "Drop or fill the row."
+                f"The label in column {where!r}, row {row}, is missing ({value!r}). "
+                "Drop or fill the row (rows count from 0)."
             )
         hint = (
             " A label of -1 marks a hidden label (as in the test split of SST-2): evaluate on another split."
             if _is_hidden(value)
-            else " Correct the row, or pass labels=[...] with every class."
+            else " Correct the row (rows count from 0), or pass labels=[...] with every class."
         )
-        return LabelError(
-            f"The label {value!r} in column {where!r}, row {row} (rows count from 0), is not one of: {self}.{hint}"
-        )
+        return LabelError(f"The label {value!r} in column {where!r}, row {row}, is not one of: {self}.{hint}")
 
     def to_dict(self) -> dict[str, list[Any]]:
         """Return the map as plain JSON values."""

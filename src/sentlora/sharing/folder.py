@@ -79,11 +79,14 @@ def check_place(path: str | Path) -> Path:
     final = Path(path).expanduser().resolve()
     if not final.exists():
         return final
-    if not final.is_dir() or ((found := _names(final)) and CONFIG_FILE not in found):
+    found = _names(final) if final.is_dir() else {final.name}
+    if not found:
+        return final
+    if not final.is_dir() or CONFIG_FILE not in found:
         raise AdapterFolderError(
             f"{final} exists and is no adapter folder of sentlora; it was left untouched. Choose another folder."
         )
-    if foreign := sorted(_names(final) - _own_names(final)):
+    if foreign := sorted(found - _own_names(final)):
         raise AdapterFolderError(
             f"The adapter folder {final} also holds {foreign[0]!r}, which sentlora did not write; replacing the folder "
             "would lose it. Move it away, or choose another folder."

@@ -1,7 +1,8 @@
 """The only place where a Trainer is built.
 
-The subclass here changes two things of upstream: the order of rows in length-grouped
-training, and that a non-finite loss stops the run instead of being averaged away.
+The subclass here changes three things of upstream: the order of rows in length-grouped
+batches, that a CPU takes a large batch in parts, and that a non-finite loss stops the run
+instead of being averaged away.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from sentlora.errors import ConfigError, LabelError, NonFiniteLossError
 from sentlora.labels import LabelMap
 from sentlora.model.objective import Features, Objective
 from sentlora.training.epoch_table import EpochTable
+from sentlora.training.micro_batches import TOKENS_ON_CPU, micro_batches
 from sentlora.training.sampler import LengthGroupedSampler
 
 
@@ -77,7 +79,14 @@ class _SentimentTrainer(Trainer):
         return super()._get_eval_sampler(eval_dataset)
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
-        loss: torch.Tensor = super().training_step(model, inputs, num_items_in_batch)
+        parts = [inputs]
+        if self.args.device.type == "cpu" and self.args.world_size <= 1:
+            # The loss is divided by the rows of the whole step, so the gradients of the parts add up to its own.
+            num_items_in_batch = len(inputs["labels"]) if num_items_in_batch is None else num_items_in_batch
+            parts = micro_batches(inputs, TOKENS_ON_CPU)
+        loss = torch.stack(
+            [super(_SentimentTrainer, self).training_step(model, part, num_items_in_batch) for part in parts]
+        ).sum()
         if not torch.isfinite(loss):
             raise NonFiniteLossError(
                 f"The training loss became {loss.item()} at step {self.state.global_step + 1}. "

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from sentlora.training.micro_batches import micro_batches
+from sentlora.training.trainer import weighted_loss
+
+
+def padded(lengths: list[int], *, left: bool = False) -> dict[str, torch.Tensor]:
+    """Return a padded batch of rows that can be told apart."""
+    width = max(lengths)
+    generator = torch.Generator().manual_seed(0)
+    ids, mask = torch.zeros(len(lengths), width, dtype=torch.long), torch.zeros(len(lengths), width, dtype=torch.long)
+    for row, length in enumerate(lengths):
+        place = slice(width - length, width) if left else slice(0, length)
+        ids[row, place] = torch.randint(5, 25, (length,), generator=generator)
+        mask[row, place] = 1
+    return {"input_ids": ids, "attention_mask": mask, "labels": torch.arange(len(lengths)) % 2}
+
+
+@pytest.mark.parametrize("left", [False, True])
+@pytest.mark.parametrize("tokens", [1, 8, 20, 39])
+def test_every_row_is_in_one_part_within_the_budget(tokens: int, left: bool) -> None:
+    lengths = [3, 9, 1, 4, 4, 10, 2, 7]
+    batch = padded(lengths, left=left)
+    batch["labels"] = torch.arange(len(lengths))
+    parts = micro_batches(batch, tokens)
+    assert sorted(torch.cat([part["labels"] for part in parts]).tolist()) == list(range(len(lengths)))
+    for part in parts:
+        assert part["input_ids"].numel() <= tokens or len(part["input_ids"]) == 1
+        for label, ids, mask in zip(part["labels"], part["input_ids"], part["attention_mask"], strict=True):
+            assert mask.sum() == lengths[label]
+            whole = batch["input_ids"][label]
+            assert torch.equal(ids[mask.bool()], whole[batch["attention_mask"][label].bool()])
+
+
+def test_a_small_batch_stays_as_it_is() -> None:
+    batch = padded([3, 2])
+    assert micro_batches(batch, 6) == [batch]
+
+
+@pytest.mark.parametrize("left", [False, True])
+def test_the_gradients_of_the_parts_add_up_to_that_of_the_batch(tiny_model: Callable[..., Any], left: bool) -> None:
+    model = tiny_model("bert")
+    batch = padded([3, 9, 1, 4, 4, 10, 2, 7], left=left)
+    loss = weighted_loss(torch.tensor([1.0, 3.0]))
+
+    def gradients(parts: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+        model.zero_grad()
+        for part in parts:
+            inputs = {name: value for name, value in part.items() if name != "labels"}
+            loss(model(**inputs), part["labels"], num_items_in_batch=8).backward()
+        return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+
+    whole, added = gradients([batch]), gradients(micro_batches(batch, 12))
+    assert len(micro_batches(batch, 12)) > 2
+    for name, gradient in whole.items():
+        # Left padding shifts the positions of BERT, but for both ways alike.
+        torch.testing.assert_close(added[name], gradient, rtol=0, atol=1e-6)
