@@ -124,14 +124,6 @@ def merge_in_place(model: Any) -> None:
                 module.merge(safe_merge=True)
 
 
-def unmerge_in_place(model: Any) -> None:
-    """Take the LoRA update out of the base weights again."""
-    with _MERGING:
-        for module in model.modules():
-            if hasattr(module, "unmerge") and hasattr(module, "merged") and module.merged:
-                module.unmerge()
-
-
 def _chunks(texts: Iterable[str], size: int) -> Iterator[list[str]]:
     iterator = iter(texts)
     while chunk := list(islice(iterator, size)):
