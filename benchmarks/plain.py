@@ -37,13 +37,13 @@ WEIGHT_DECAY = 0.01
 Prepared = tuple[Any, Callable[[], object]]
 
 
-def plain_model(base: str, *, targets: str | list[str], seed: int) -> Any:
+def plain_model(base: str, *, targets: str | list[str], seed: int, num_labels: int = 2) -> Any:
     """Put LoRA with r=8 into a base model, as peft's documentation shows it."""
     set_seed(seed)
     # A base model has no head yet; upstream reports that as a fault each time.
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    model = AutoModelForSequenceClassification.from_pretrained(resolve_base(base), num_labels=2)
+    model = AutoModelForSequenceClassification.from_pretrained(resolve_base(base), num_labels=num_labels)
     config = LoraConfig(task_type=TaskType.SEQ_CLS, r=8, lora_alpha=16, lora_dropout=0.05, target_modules=targets)
     with upstream_warnings_silenced():
         return get_peft_model(model, config)
@@ -83,9 +83,10 @@ def plain_trainer(
     *,
     targets: str | list[str] | None = None,
     epochs: float = 1,
+    num_labels: int = 2,
 ) -> Prepared:
     """Prepare ``Trainer`` with ``DataCollatorWithPadding``: random batches, each padded to its longest text."""
-    model = plain_model(base, targets=targets or ["query", "value"], seed=seed)
+    model = plain_model(base, targets=targets or ["query", "value"], seed=seed, num_labels=num_labels)
     tokenizer = AutoTokenizer.from_pretrained(resolve_base(base))
     encoded = tokenizer(list(texts), truncation=True, max_length=max_length)
     rows = Dataset.from_dict({**encoded, "labels": list(ids)})

@@ -22,6 +22,7 @@ import transformers
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from sentlora import SentimentLoRA
+from sentlora.model.architectures import has_own_output_matrix
 
 torch.set_num_threads(1)
 
@@ -36,6 +37,17 @@ TOY_SETTINGS: dict[str, Any] = {
     "learning_rate": 3e-3,
     "batch_size": 8,
     "max_length": 32,
+    "verbose": False,
+}
+
+# The same for the tiny T5, which is asked in few words: its tokenizer spells out all but the toy words.
+TOY_T5_SETTINGS: dict[str, Any] = {
+    "prompt": "good or bad:\n{text}",
+    "targets": "all-linear",
+    "epochs": 6,
+    "learning_rate": 1e-2,
+    "batch_size": 16,
+    "max_length": 40,
     "verbose": False,
 }
 
@@ -87,6 +99,37 @@ def make_tokenizer() -> Any:
     )
 
 
+def make_t5_tokenizer() -> Any:
+    """Return a Unigram tokenizer of T5's kind: the toy words, "positive" and "negative", and pieces of other words.
+
+    Its vocabulary is written down for the same reason. "neutral" has two pieces, and so is a word of two tokens.
+    """
+    whole = [*POSITIVE, *NEGATIVE, *NEUTRAL, "positive", "negative", "very"]
+    pieces = ["▁neu", "tral", *"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ:,.", "▁"]
+    vocabulary = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
+    vocabulary += [(f"▁{word}", -1.0) for word in whole] + [(piece, -2.0) for piece in pieces]
+    core = Tokenizer(models.Unigram(vocabulary, unk_id=2))
+    core.normalizer = normalizers.Replace("\n", " ")
+    core.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()])
+    core.decoder = decoders.Metaspace()
+    core.post_processor = processors.TemplateProcessing(
+        single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", 1)]
+    )
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=core, pad_token="<pad>", eos_token="</s>", unk_token="<unk>", model_max_length=512
+    )
+
+
+def make_bart_tokenizer() -> Any:
+    """Return the tokenizer of :func:`make_t5_tokenizer` with a token in front of every text, as BART's has one."""
+    own = make_t5_tokenizer()
+    own.add_special_tokens({"bos_token": "<s>"})
+    own.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A </s> $B </s>", special_tokens=[("<s>", own.bos_token_id), ("</s>", 1)]
+    )
+    return own
+
+
 # Common to all but DistilBERT, which has names of its own. Wide initial weights: with the usual
 # 0.02 a network this small hardly mixes its tokens and learns slowly.
 _SMALL = {
@@ -120,6 +163,57 @@ CONFIGS: dict[str, Callable[[], Any]] = {
     "mpnet": lambda: transformers.MPNetConfig(**_SMALL),
     "modernbert": lambda: transformers.ModernBertConfig(**_SMALL, **_MODERN),
 }
+
+
+_SMALL_BART = {
+    "d_model": 32,
+    "encoder_layers": 2,
+    "decoder_layers": 2,
+    "encoder_attention_heads": 2,
+    "decoder_attention_heads": 2,
+    "encoder_ffn_dim": 64,
+    "decoder_ffn_dim": 64,
+    "max_position_embeddings": 256,
+    "init_std": 0.1,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 1,
+    "decoder_start_token_id": 1,
+    "forced_eos_token_id": None,
+}
+_SMALL_T5 = {
+    "d_model": 32,
+    "d_kv": 16,
+    "d_ff": 64,
+    "num_layers": 2,
+    "num_heads": 2,
+    "decoder_start_token_id": 0,
+}
+_GATED = {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}
+
+# Architectures that write their answer. Flan-T5 is a T5 with gated layers and an output matrix of its own.
+SEQ2SEQ_CONFIGS: dict[str, Callable[[int], Any]] = {
+    "t5": lambda size: transformers.T5Config(vocab_size=size, **_SMALL_T5),
+    "flan-t5": lambda size: transformers.T5Config(vocab_size=size, **_SMALL_T5, **_GATED),
+    "mt5": lambda size: transformers.MT5Config(vocab_size=size, **_SMALL_T5, **_GATED),
+    "bart": lambda size: transformers.BartConfig(vocab_size=size, **_SMALL_BART),
+}
+
+
+def make_seq2seq(kind: str, *, seed: int = 0, scale: float = 1.0) -> Any:
+    """Return a small random text-to-text model for the tokenizer of :func:`make_t5_tokenizer`, in evaluation mode.
+
+    ``scale`` makes the weights of T5 smaller, and with them the log-likelihoods and their rounding.
+    """
+    config = SEQ2SEQ_CONFIGS[kind](len(make_t5_tokenizer()))
+    config.initializer_factor = scale
+    torch.manual_seed(seed)
+    model = transformers.AutoModelForSeq2SeqLM.from_config(config).eval()
+    if has_own_output_matrix(config):
+        # transformers builds one matrix for both, and parts them when it reads a checkpoint that has two.
+        own = torch.empty_like(model.lm_head.weight).normal_(std=config.initializer_factor)
+        model.lm_head.weight = torch.nn.Parameter(own)
+    return model
 
 
 @contextmanager
@@ -177,6 +271,60 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="session")
+def t5_tokenizer() -> Any:
+    return make_t5_tokenizer()
+
+
+@pytest.fixture(params=sorted(SEQ2SEQ_CONFIGS))
+def seq2seq(request: pytest.FixtureRequest) -> Any:
+    """A small random model of each text-to-text architecture that is covered, one after the other."""
+    return make_seq2seq(request.param, scale=0.3)
+
+
+@pytest.fixture(scope="session")
+def new_seq2seq() -> Callable[..., Any]:
+    """A factory of small random text-to-text models by kind."""
+    return make_seq2seq
+
+
+@pytest.fixture
+def tiny_seq2seq() -> Any:
+    """A small random T5."""
+    return make_seq2seq("flan-t5")
+
+
+@pytest.fixture(scope="session")
+def tiny_t5(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A folder with a random two-layer T5 and its tokenizer: usable as ``base_model``."""
+    folder = tmp_path_factory.mktemp("base") / "tiny-t5"
+    model = make_seq2seq("flan-t5")
+    with _no_bars():
+        model.save_pretrained(folder)
+    make_t5_tokenizer().save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
+def bart_tokenizer() -> Any:
+    return make_bart_tokenizer()
+
+
+@pytest.fixture(scope="session")
+def tiny_bart(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A folder with a random two-layer BART and its tokenizer: usable as ``base_model``."""
+    folder = tmp_path_factory.mktemp("base") / "tiny-bart"
+    own = make_bart_tokenizer()
+    config = transformers.BartConfig(
+        vocab_size=len(own), **{**_SMALL_BART, "bos_token_id": own.bos_token_id, "dropout": 0.0}
+    )
+    torch.manual_seed(0)
+    with _no_bars():
+        transformers.BartForConditionalGeneration(config).save_pretrained(folder)
+    own.save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
 def toy_reviews() -> pd.DataFrame:
     """120 labelled reviews that a tiny model learns."""
     return make_reviews(120, seed=0)
@@ -203,3 +351,15 @@ def fitted(tiny_bert: str, toy_reviews: pd.DataFrame) -> SentimentLoRA:
 def saved(fitted: SentimentLoRA, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The adapter folder of ``fitted``. Shared: copy it before you change it."""
     return fitted.save(tmp_path_factory.mktemp("saved") / "adapter")
+
+
+@pytest.fixture(scope="session")
+def fitted_t5(tiny_t5: str, toy_reviews: pd.DataFrame) -> SentimentLoRA:
+    """A text-to-text classifier that has learned the toy reviews. Shared: do not change it."""
+    return SentimentLoRA(tiny_t5, **TOY_T5_SETTINGS).fit(toy_reviews)
+
+
+@pytest.fixture(scope="session")
+def saved_t5(fitted_t5: SentimentLoRA, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The adapter folder of ``fitted_t5``. Shared: copy it before you change it."""
+    return fitted_t5.save(tmp_path_factory.mktemp("saved") / "t5-adapter")

@@ -21,7 +21,7 @@ MAX_LINES = 400
 ROOMS = (
     ("errors",),
     ("console",),
-    ("labels",),
+    ("labels", "ratings"),
     ("settings",),
     ("config",),
     ("data",),

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner, Result
 
-from sentlora import cli
+from sentlora import SentimentLoRA, cli
 from sentlora.errors import AdapterFolderError, ConfigError, DataError
 
 
@@ -51,9 +51,8 @@ def test_version() -> None:
 
 def test_recipes_are_listed() -> None:
     out = run("recipes").stdout
-    assert "imdb" in out
-    assert "rotten_tomatoes" in out
-    assert "sst2" in out
+    for name in ("druglib", "drugscom", "imdb", "rotten_tomatoes", "sst2"):
+        assert name in out
 
 
 # --- predict ------------------------------------------------------------------------------------
@@ -131,6 +130,51 @@ def test_predict_does_not_overwrite_a_column_of_the_file(adapter: str, tmp_path:
     pd.DataFrame({"text": ["good film"], "prediction": ["mine"]}).to_csv(path, index=False)
     with pytest.raises(DataError, match=r"'prediction'.*would be overwritten"):
         run("predict", adapter, "--file", str(path), "-q")
+
+
+@pytest.fixture(scope="module")
+def adapter_of_fields(tiny_bert: str, toy_reviews: pd.DataFrame, toy_settings: dict, tmp_path_factory) -> str:
+    """An adapter that has learned the toy reviews as the second of two fields."""
+    rows = toy_reviews.rename(columns={"text": "body"}).assign(title="a film")
+    clf = SentimentLoRA(tiny_bert, **toy_settings, prompt="Rate this. Title: {title} Body: {body}").fit(rows)
+    return str(clf.save(tmp_path_factory.mktemp("fields") / "adapter"))
+
+
+@pytest.mark.parametrize("columns", [["title", "body", "id"], ["text"], ["body"]])
+def test_predict_makes_texts_of_the_fields_of_a_file(
+    adapter_of_fields: str, tmp_path: Path, columns: list[str]
+) -> None:
+    table = pd.DataFrame(
+        {
+            "id": [7, 8],
+            "title": ["a film", None],
+            "body": ["very good fun", "very bad, dull"],
+            "text": ["Body: good fun", "Body: dull"],
+        }
+    )
+    path, output = tmp_path / "rows.csv", tmp_path / "scored.csv"
+    table[columns].to_csv(path, index=False)
+    run("predict", adapter_of_fields, "--file", str(path), "--output", str(output), "-q")
+    scored = pd.read_csv(output)
+    assert list(scored.columns) == [*columns, "prediction", "confidence", "p_negative", "p_positive"]
+    assert scored["prediction"].tolist() == ["positive", "negative"]
+
+
+def test_predict_takes_the_column_that_is_named_in_place_of_fields(adapter_of_fields: str, tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    pd.DataFrame({"title": ["good fun"], "body": ["bad, dull"]}).to_csv(path, index=False)
+    out = run("predict", adapter_of_fields, "--file", str(path), "--column", "title", "-q").stdout
+    assert out.splitlines()[1].startswith('good fun,"bad, dull",positive,')
+
+
+def test_predict_refuses_a_file_with_a_misspelt_field_before_the_model_is_loaded(
+    adapter_of_fields: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SentimentLoRA, "load", lambda *_, **__: pytest.fail("the model was loaded"))
+    path = tmp_path / "rows.csv"
+    pd.DataFrame({"titel": ["a"], "body": ["b"]}).to_csv(path, index=False)
+    with pytest.raises(DataError, match=r"In 'rows\.csv': Found 'titel', .* Did you mean 'title'\?"):
+        run("predict", adapter_of_fields, "--file", str(path), "-q")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
@@ -51,6 +52,10 @@ CONFIG = SentimentConfig(
         ("truncation", "middle", "truncation must be one of 'head', 'tail', 'head-tail'; found 'middle'"),
         ("scheduler", "step", "scheduler must be one of 'linear', 'cosine', 'constant', .*; found 'step'"),
         ("class_weights", "equal", "class_weights must be one of 'balanced'; found 'equal'"),
+        ("decode", "beam", "decode must be one of 'score', 'generate'; found 'beam'"),
+        ("decode", True, "decode must be one of 'score', 'generate'; found True"),
+        ("prompt", 3, r"prompt must be a template such as 'Classify:\\n\{text\}'; found 3"),
+        ("prompt", ["{text}"], r"prompt must be a template such as .*; found \['\{text\}'\]"),
     ],
 )
 def test_a_value_that_cannot_work_is_refused_by_name(name: str, value: Any, words: str) -> None:
@@ -157,6 +162,14 @@ def test_early_stopping_without_the_best_epoch_is_refused() -> None:
 def test_settings_come_back_from_json() -> None:
     settings = Settings(r=3, targets=["query", "mlp"], class_weights=[1.0, 2.0], early_stopping=2)
     assert Settings.resolve(json.loads(json.dumps(settings.to_dict()))) == settings
+    settings = Settings(prompt="Rate:\n{title} {body}", decode="generate", length_normalization=True)
+    assert Settings.resolve(json.loads(json.dumps(settings.to_dict()))) == settings
+
+
+@pytest.mark.parametrize("given", [np.bool_(True), True])
+def test_a_truth_value_of_numpy_is_one(given: Any) -> None:
+    """GridSearchCV over np.array([False, True]) hands it in."""
+    assert Settings(length_normalization=given).to_dict()["length_normalization"] is True
 
 
 def test_the_config_comes_back_from_json() -> None:
@@ -180,7 +193,17 @@ def edited(**changes: Any) -> str:
         (edited(schema_version="drop"), "schema version None"),
         (edited(labels="drop"), "lacks the field 'labels'"),
         (edited(base_model="drop", max_length="drop"), "lacks the field 'base_model'"),
-        (edited(prompt="x"), "has a field unknown to this sentlora: 'prompt'. Update sentlora"),
+        (edited(adapters="x"), "has a field unknown to this sentlora: 'adapters'. Update sentlora"),
+        (edited(prompt=3), r"a/sentlora.json should hold a text or null under 'prompt'; found 3\. Copy it again"),
+        (edited(prompt=["{text}"]), r"should hold a text or null under 'prompt'; found \['\{text\}'\]"),
+        (edited(prompt=True), "should hold a text or null under 'prompt'; found True"),
+        (edited(decode=None), "should hold a text under 'decode'; found None"),
+        (edited(decode=False), "should hold a text under 'decode'; found False"),
+        (edited(length_normalization=1), "should hold true or false under 'length_normalization'; found 1"),
+        (edited(length_normalization="yes"), "should hold true or false under 'length_normalization'; found 'yes'"),
+        (edited(length_normalization=None), "should hold true or false under 'length_normalization'; found None"),
+        (edited(max_length=True), "should hold a whole number under 'max_length'; found True"),
+        (edited(objective=3), "should hold a text under 'objective'; found 3"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_named(text: str, words: str) -> None:
@@ -191,3 +214,52 @@ def test_a_file_that_cannot_be_read_is_named(text: str, words: str) -> None:
 def test_a_broken_label_map_is_refused() -> None:
     with pytest.raises(AdapterFolderError, match="'values' is missing"):
         SentimentConfig.from_json(edited(labels={"names": ["a", "b"]}))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"prompt": "Bewerte:\n{Titel} | {text} 👍 ä", "objective": "label-words"},
+        {"decode": "generate", "objective": "label-words"},
+        {"length_normalization": True, "objective": "label-words"},
+        {"labels": LabelMap(("neg", "pos"), words=("negative", "positive"))},
+    ],
+    ids=str,
+)
+def test_how_a_text_to_text_model_is_asked_comes_back_from_json(changes: dict[str, Any]) -> None:
+    config = dataclasses.replace(CONFIG, **changes)
+    found = SentimentConfig.from_json(config.to_json())
+    assert found == config
+    assert found != CONFIG
+
+
+def test_a_file_of_before_there_were_prompts_is_read() -> None:
+    older = edited(prompt="drop", decode="drop", length_normalization="drop")
+    assert not {"prompt", "decode", "length_normalization"} & set(json.loads(older))
+    config = SentimentConfig.from_json(older)
+    assert config == CONFIG
+    assert (config.prompt, config.decode, config.length_normalization) == (None, "score", False)
+    settings = config.resolved_settings(where="a")
+    assert (settings.prompt, settings.decode, settings.length_normalization) == (None, "score", False)
+
+
+def test_what_decides_the_answer_stands_above_the_record_of_the_run() -> None:
+    record = Settings(max_length=9, truncation="tail", decode="score", length_normalization=True, r=3).to_dict()
+    config = dataclasses.replace(CONFIG, decode="generate", length_normalization=False, settings=record)
+    settings = config.resolved_settings(where="a")
+    assert (settings.max_length, settings.truncation, settings.r) == (64, "head-tail", 3)
+    assert (settings.decode, settings.length_normalization) == ("generate", False)
+
+
+def test_a_way_to_choose_that_is_unknown_is_named_with_the_folder() -> None:
+    config = SentimentConfig.from_json(edited(decode="beam"))
+    words = r"sentlora\.json in a/b: decode must be one of 'score', 'generate'; found 'beam'\. Copy the folder again\."
+    with pytest.raises(AdapterFolderError, match=words):
+        config.resolved_settings(where="a/b")
+
+
+@pytest.mark.parametrize("name", ["train_head", "length_normalization"])
+@pytest.mark.parametrize("value", ["no", 1, None])
+def test_a_switch_is_on_or_off(name: str, value: Any) -> None:
+    with pytest.raises(ConfigError, match=f"{name} must be True or False; found {value!r}"):
+        Settings(**{name: value})

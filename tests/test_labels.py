@@ -221,3 +221,167 @@ def test_every_column_is_encoded_and_comes_back(column: list[Any]) -> None:
 def test_a_map_that_lacks_a_part_is_refused() -> None:
     with pytest.raises(LabelError, match="names, values and raw; 'raw' is missing"):
         LabelMap.from_dict({"names": ["a", "b"], "values": ["a", "b"]})
+
+
+# --- ratings ----------------------------------------------------------------------------------------
+
+TEN = LabelMap.from_ratings({"positive": (7, 10), "negative": (1, 4), "neutral": (5, 6)})
+HALVES = LabelMap.from_ratings({"bad": (0.5, 2.5), "good": (3, 5)}, step=0.5)
+
+
+def test_ratings_become_classes_in_rising_order() -> None:
+    assert TEN.names == TEN.values == TEN.raw == TEN.words == ("negative", "neutral", "positive")
+    assert (TEN.bins, TEN.step) == (((1, 4), (5, 6), (7, 10)), 1)
+    assert str(TEN) == "0 = negative (ratings 1 to 4), 1 = neutral (ratings 5 to 6), 2 = positive (ratings 7 to 10)"
+    assert str(LabelMap.from_ratings({"no": (1, 2), "yes": (3, 3)})).endswith("1 = yes (rating 3)")
+
+
+@pytest.mark.parametrize(
+    ("labels", "values", "ids"),
+    [
+        (TEN, range(1, 11), [0, 0, 0, 0, 1, 1, 2, 2, 2, 2]),
+        (TEN, [1.0, np.int64(2), np.float32(5), "7", "7.0", " 4 ", "neutral"], [0, 0, 1, 2, 2, 0, 1]),
+        (TEN, pd.Series([1, None, 10]).dropna(), [0, 2]),
+        (HALVES, [0.5, 2.5, 3, "3.5", 5.0, "bad"], [0, 0, 1, 1, 1, 0]),
+        (LabelMap.from_ratings({"low": (-2, 0), "high": (1, 2)}), [-1, 0, "-2", 1], [0, 0, 0, 1]),
+    ],
+)
+def test_a_number_is_a_rating_and_never_an_id(labels: LabelMap, values: Any, ids: list[int]) -> None:
+    assert labels.encode(values).tolist() == ids
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (
+            11,
+            "The label 11 in column 'rating', row 1, is not one of the ratings 1 to 10 in steps of 1, nor a name: 0 =",
+        ),
+        (0, "The label 0 in column 'rating', row 1, is not one of the ratings 1 to 10"),
+        (4.5, "The label 4.5 in column 'rating', row 1, is not one of the ratings 1 to 10 in steps of 1"),
+        ("4.5", "The label '4.5' in column 'rating', row 1, is not one of the ratings"),
+        ("good", "The label 'good' in column 'rating', row 1, is not one of the ratings"),
+        (True, "The label True in column 'rating', row 1, is not one of the ratings"),
+        (float("inf"), "The label inf in column 'rating', row 1, is not one of the ratings"),
+        (10**400, "row 1, is not one of the ratings"),
+        (-1, "marks a hidden label"),
+        (float("nan"), "column 'rating', row 1, is missing (nan)"),
+        (None, "column 'rating', row 1, is missing (None)"),
+        (pd.NA, "column 'rating', row 1, is missing"),
+    ],
+)
+def test_what_is_no_rating_of_the_scale_is_named_with_its_row(value: Any, words: str) -> None:
+    with pytest.raises(LabelError) as error:
+        TEN.encode([5, value], where="rating")
+    assert words in str(error.value)
+
+
+def test_ratings_must_cut_a_scale() -> None:
+    with pytest.raises(LabelError, match=r"'a' \(1 to 5\) and 'b' \(5 to 10\) overlap.*The bins are: a 1 to 5, b 5 to"):
+        LabelMap.from_ratings({"a": (1, 5), "b": (5, 10)})
+    with pytest.raises(LabelError, match=r"pass step=0\.5 where ratings come in halves"):
+        LabelMap.from_ratings({"a": (0.5, 2), "b": (2.5, 5)})
+    with pytest.raises(LabelError, match="at least two labels; found 1"):
+        LabelMap.from_ratings({"a": (1, 5)})
+
+
+def test_a_name_that_looks_like_a_rating_of_another_bin_is_refused() -> None:
+    stars = LabelMap.from_ratings({"1": (1, 1), "2": (2, 2)})
+    assert stars.encode(["1", 2]).tolist() == [0, 1]
+    with pytest.raises(
+        LabelError, match=r"The label '2' is called like a rating that is not in its bin \(ratings 4 to"
+    ):
+        LabelMap.from_ratings({"1": (1, 3), "2": (4, 5)})
+
+
+def test_ratings_have_no_values_of_their_own() -> None:
+    with pytest.raises(LabelError, match="names and bins only; leave out values and raw"):
+        LabelMap(("a", "b"), raw=(0, 1), bins=((1, 2), (3, 4)))
+
+
+def test_ratings_where_values_are_expected_are_named() -> None:
+    with pytest.raises(LabelError, match=r"from the data's values to names; found .*labels=LabelMap.from_ratings"):
+        LabelMap.of({"negative": (1, 4), "positive": (5, 10)})  # type: ignore[dict-item]
+
+
+# --- words ------------------------------------------------------------------------------------------
+
+
+def test_words_are_the_names_unless_given() -> None:
+    assert PAIR.words == ("negative", "positive")
+    assert LabelMap(("0", "1"), words=["no", "yes"]).words == ("no", "yes")  # type: ignore[arg-type]
+    assert LabelMap(("a", "A")).words == ("a", "A")
+
+
+def test_words_are_given_by_name_or_in_order() -> None:
+    for words in ({"positive": "good", "negative": "bad"}, ["bad", "good"], ("bad", "good")):
+        labels = PAIR.with_words(words)
+        assert (labels.words, labels.names) == (("bad", "good"), PAIR.names)
+        assert labels != PAIR
+    assert TEN.with_words(["1", "2", "3"]).bins == TEN.bins
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            {"positive": "good", "negativ": "bad"},
+            r"no label 'negativ' to give a word to; the labels are \['negative', 'p",
+        ),
+        ({"positive": "good"}, "Expected a word for every label; 'negative' has none"),
+        (["good"], r"Expected one word per label; found \('good',\) for 2 names"),
+        (["good", " "], "The word of the label 'positive' must be a text that is not empty; found ' '"),
+        (["good", 1], "The word of the label 'positive' must be a text that is not empty; found 1"),
+        (["Good", " good"], "The labels 'negative' and 'positive' share the word ' good' .case and spaces"),
+        ("ab", "Expected words by name, or one word per label in id order; found 'ab'"),
+        ({"a", "b"}, "Expected words by name, or one word per label in id order; found {"),
+        (3, "in id order; found 3"),
+    ],
+)
+def test_words_that_cannot_be_are_refused(words: Any, message: str) -> None:
+    with pytest.raises(LabelError, match=message):
+        PAIR.with_words(words)
+
+
+# --- as a dictionary --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "labels", [PAIR, TEN, HALVES, PAIR.with_words(["bad", "good"]), TEN.with_words(["a", "b", "c"])]
+)
+def test_a_map_comes_back_from_json(labels: LabelMap) -> None:
+    again = LabelMap.from_dict(json.loads(json.dumps(labels.to_dict())))
+    assert again == labels
+    assert hash(again) == hash(labels)
+    assert str(again) == str(labels)
+
+
+def test_words_and_bins_are_written_only_where_they_say_something() -> None:
+    assert set(PAIR.to_dict()) == {"names", "values", "raw"}
+    assert PAIR.with_words(["bad", "good"]).to_dict()["words"] == ["bad", "good"]
+    assert TEN.to_dict() | {"names": 0, "values": 0, "raw": 0} == {
+        "names": 0,
+        "values": 0,
+        "raw": 0,
+        "bins": [[1, 4], [5, 6], [7, 10]],
+        "step": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        ({"words": "ab"}, "Expected a list under 'words' of a label map; found 'ab'"),
+        ({"words": ["a", 1]}, "The word of the label 'b' must be a text"),
+        ({"bins": {"a": [1, 2]}}, "Expected a list under 'bins' of a label map"),
+        ({"bins": [[1, 2], [3, "4"]]}, r"rating of 'b' as two finite numbers, such as \(1, 4\); found \[3, '4'\]"),
+        ({"bins": [[1, 2], 3]}, "two finite numbers"),
+        ({"bins": [[1, 2], [3, 4]], "step": "1"}, "The step between two ratings must be a number above 0; found '1'"),
+        ({"names": "ab"}, "Expected a list under 'names' of a label map; found 'ab'"),
+    ],
+)
+def test_a_dictionary_of_other_types_is_refused(part: dict[str, Any], words: str) -> None:
+    whole = {"names": ["a", "b"], "values": ["a", "b"], "raw": ["a", "b"]}
+    assert LabelMap.from_dict(whole).names == ("a", "b")
+    with pytest.raises(LabelError, match=words):
+        LabelMap.from_dict(whole | part)

@@ -2,16 +2,21 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from sentlora import SentimentLoRA
 from sentlora.data.files import read_table
+from sentlora.data.prompts import Prompt
+from sentlora.data.recipes import Recipe
 from sentlora.errors import AdapterFolderError, DataError, NotFittedError
-from sentlora.workflow import TrainingJob, read_inputs, run_training, write_table
+from sentlora.labels import LabelMap
+from sentlora.workflow import TrainingJob, predictions, read_inputs, run_training, write_table
 
 
 def job(data: Path, output: Path, **changes: Any) -> TrainingJob:
@@ -66,6 +71,31 @@ def test_rows_to_report_on_are_optional(tiny_bert: str, reviews_csv: Path, tmp_p
     assert report.n == 24
 
 
+SHOP = Prompt("Rate this. Title: {title} Body: {body}")
+
+
+def test_a_sample_of_a_recipe_is_read_by_the_users_prompt(
+    tiny_bert: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, toy_reviews: pd.DataFrame
+) -> None:
+    table = toy_reviews.rename(columns={"text": "body"}).assign(title="Fun", stars=[5, 1] * 60)
+    table.to_csv(tmp_path / "shop.csv", index=False)
+    labels = LabelMap.from_ratings({"negative": (1, 2), "positive": (3, 5)})
+    shop = Recipe("shop", labels, label_column="stars", files={"train": tmp_path / "shop.csv"}, prompt=SHOP.template)
+    monkeypatch.setattr("sentlora.workflow.get_recipe", lambda name: shop)
+    monkeypatch.setattr("sentlora.data.columns.get_recipe", lambda name: shop)
+    monkeypatch.setattr("sentlora.data.columns.list_recipes", lambda: ["shop"])
+    for prompt in (None, "Good? {body} ({title})"):
+        clf = SentimentLoRA(tiny_bert, epochs=0, max_length=16, prompt=prompt, verbose=False)
+        asked = replace(job(tmp_path, tmp_path / "adapter", recipe="shop", n_train=20, n_test=10), data=None)
+        report = run_training(clf, asked)
+        assert report is not None
+        assert report.n == 10
+        assert clf.prompt_ == (Prompt(prompt) if prompt else SHOP)
+        assert clf.labels_ == labels
+    with pytest.raises(DataError, match=r"there is no column 'titel'.*Did you mean 'title'\?"):
+        run_training(SentimentLoRA(tiny_bert, prompt="{titel} {body}", verbose=False), asked)
+
+
 # --- texts to score ---------------------------------------------------------------------------------
 
 
@@ -88,6 +118,66 @@ def test_bytes_that_cannot_be_decoded_are_no_crash_in_any_locale() -> None:
 def test_lone_surrogates_of_arguments_are_replaced() -> None:
     rows, column = read_inputs(["good \udce9", "\ud83d\ude00"], None, None, io.StringIO())
     assert rows[column].tolist() == ["good \ufffd", "\U0001f600"]
+
+
+def file_of(folder: Path, **columns: list[Any]) -> Path:
+    pd.DataFrame(columns).to_csv(folder / "rows.csv", index=False)
+    return folder / "rows.csv"
+
+
+@pytest.mark.parametrize(
+    ("columns", "prompt", "named", "expected"),
+    [
+        (["title", "body", "id"], SHOP, None, None),
+        (["title"], SHOP, None, None),
+        (["title", "body", "text"], SHOP, "text", "text"),
+        (["text", "id"], SHOP, None, "text"),
+        (["title", "text"], Prompt("Rate: {text}"), None, "text"),
+        (["title", "text"], None, None, "text"),
+        (["review"], Prompt("Rate: {review}"), None, None),
+    ],
+)
+def test_the_fields_of_a_file_are_scored_unless_a_column_is_named(
+    tmp_path: Path, columns: list[str], prompt: Prompt | None, named: str | None, expected: str | None
+) -> None:
+    path = file_of(tmp_path, **{name: [name] for name in columns})
+    rows, column = read_inputs(None, path, named, io.StringIO(), prompt)
+    assert column == expected
+    assert list(rows.columns) == columns
+
+
+def test_a_field_that_is_misspelt_in_a_file_is_named(tmp_path: Path) -> None:
+    path = file_of(tmp_path, titel=["x"], body=["y"])
+    with pytest.raises(DataError) as error:
+        read_inputs(None, path, None, io.StringIO(), SHOP)
+    assert str(error.value) == (
+        "In 'rows.csv': Found 'titel', which is no field of the prompt, while 'title' is missing. "
+        "Did you mean 'title'? The fields are: title, body. Correct the name, or drop what is no field. "
+        "Or name a column of plain texts with --column."
+    )
+
+
+class _Scorer:
+    """Stands in for a trained classifier: it keeps what it is asked to score."""
+
+    labels_ = LabelMap(("negative", "positive"))
+    classes_ = labels_.classes
+    threshold_ = None
+
+    def predict_proba(self, texts: Any) -> np.ndarray:
+        self.asked = texts
+        return np.array([[0.2, 0.8]] * len(texts))
+
+
+def test_rows_of_fields_are_scored_as_they_are_and_kept() -> None:
+    scorer: Any = _Scorer()
+    rows = pd.DataFrame({"id": [1, 2], "title": ["a", "b"], "body": ["c", "d"]})
+    scored = predictions(scorer, rows, None)
+    pd.testing.assert_frame_equal(scorer.asked, rows)
+    assert list(scored.columns) == [*rows.columns, "prediction", "confidence", "p_negative", "p_positive"]
+    assert scored["prediction"].tolist() == ["positive", "positive"]
+    predictions(scorer, rows, "body")
+    assert scorer.asked.tolist() == ["c", "d"]
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".parquet"])

@@ -69,6 +69,12 @@ def train(
     truncation: Annotated[str | None, typer.Option(help="head, tail or head-tail (head).")] = None,
     scheduler: Annotated[str | None, typer.Option(help="linear, cosine or constant (linear).")] = None,
     class_weights: Annotated[str | None, typer.Option(help="balanced, for rare classes.")] = None,
+    prompt: Annotated[
+        str | None, typer.Option(help="Template of fields and instruction: 'Rate this:\\nTitle: {title} Text: {body}'.")
+    ] = None,
+    decode: Annotated[
+        str | None, typer.Option(help="How a text-to-text model chooses a label, score or generate (score).")
+    ] = None,
     keep: Annotated[str | None, typer.Option(help="Whose weights, the best or the last epoch's.")] = None,
     early_stopping: Annotated[int | None, typer.Option(help="Epochs without improvement before stopping.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random (0).")] = None,
@@ -100,6 +106,9 @@ def train(
         truncation=truncation,
         scheduler=scheduler,
         class_weights=class_weights,
+        # A shell hands over a backslash and an n, where a line break is meant.
+        prompt=None if prompt is None else prompt.replace("\\n", "\n"),
+        decode=decode,
         keep=keep,
         early_stopping=early_stopping,
         seed=seed,
@@ -151,19 +160,21 @@ def predict(
     """Label texts: given as arguments, from a file, or one per line on standard input."""
     from sentlora.sharing.folder import read_folder
 
-    read_folder(adapter, verify=False)  # a wrong name is told before the heavy libraries are loaded
+    config = read_folder(adapter, verify=False)  # a wrong name is told before the heavy libraries are loaded
+    from sentlora.data.prompts import Prompt
     from sentlora.sentiment_lora import SentimentLoRA
     from sentlora.workflow import check_output, predictions, read_inputs, write_table
 
     check_output(output, file)
-    rows, text_column = read_inputs(texts, file, column, sys.stdin)
+    prompt = None if config.prompt is None else Prompt(config.prompt)
+    rows, text_column = read_inputs(texts, file, column, sys.stdin, prompt)
     clf = SentimentLoRA.load(adapter, base_model=base, verbose=not quiet)
     table = predictions(clf, rows, text_column)
     if output is not None:
         write_table(table, output)
         print(f"{len(table):,} predictions: {output.absolute()}", file=sys.stderr)
     elif texts:
-        for label, confidence, text in table[["prediction", "confidence", text_column]].itertuples(index=False):
+        for label, confidence, text in table[["prediction", "confidence", "text"]].itertuples(index=False):
             print(f"{label}\t{confidence:.4f}\t{text}")
     else:
         table.to_csv(sys.stdout, index=False, lineterminator="\n", float_format="%.6g")

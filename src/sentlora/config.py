@@ -13,6 +13,7 @@ from sentlora.labels import LabelMap
 from sentlora.settings import Settings
 
 SCHEMA_VERSION = 1
+_DECIDING = ("max_length", "truncation", "decode", "length_normalization")
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,10 @@ class SentimentConfig:
         labels: The classes in the order of the logits.
         max_length: Tokens a text is truncated to.
         truncation: Which part of a long text stays.
-        objective: The name of the objective, ``classification`` for encoders.
+        objective: The name of the objective: ``classification`` for encoders, ``label-words`` for encoder-decoders.
+        prompt: The template of fields and instruction, or None where texts go in as they are.
+        decode: How a text-to-text model chooses a label, ``score`` or ``generate``.
+        length_normalization: Whether scores of label words are divided by their number of tokens.
         base_revision: The revision of the base model on the Hub, if one was asked for.
         temperature: Divides the logits before the softmax.
         threshold: Probability from which the positive class of a binary task is
@@ -40,6 +44,9 @@ class SentimentConfig:
     max_length: int
     truncation: str = "head"
     objective: str = "classification"
+    prompt: str | None = None
+    decode: str = "score"
+    length_normalization: bool = False
     base_revision: str | None = None
     temperature: float = 1.0
     threshold: float | None = None
@@ -55,8 +62,8 @@ class SentimentConfig:
             AdapterFolderError: If one of them is unknown or cannot be; names ``where``.
         """
         try:
-            # These two decide what the adapter answers, so they stand by themselves; the rest is the record.
-            return Settings.resolve(self.settings, {"max_length": self.max_length, "truncation": self.truncation})
+            # These decide what the adapter answers, so they stand by themselves; the rest is the record.
+            return Settings.resolve(self.settings, {name: getattr(self, name) for name in _DECIDING})
         except ConfigError as error:
             raise AdapterFolderError(f"sentlora.json in {where}: {error} Copy the folder again.") from error
 
@@ -108,6 +115,9 @@ _FIELDS: dict[str, tuple[type | tuple[type, ...], str]] = {
     "max_length": (int, "a whole number"),
     "truncation": (str, "a text"),
     "objective": (str, "a text"),
+    "prompt": ((str, type(None)), "a text or null"),
+    "decode": (str, "a text"),
+    "length_normalization": (bool, "true or false"),
     "base_revision": ((str, type(None)), "a text or null"),
     "temperature": ((int, float), "a number"),
     "threshold": ((int, float, type(None)), "a number or null"),
@@ -121,7 +131,7 @@ _FIELDS: dict[str, tuple[type | tuple[type, ...], str]] = {
 def _check_fields(data: Mapping[str, Any], where: str) -> None:
     for name, value in data.items():
         kind, words = _FIELDS[name]
-        if not isinstance(value, kind) or isinstance(value, bool):
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             raise AdapterFolderError(f"{where} should hold {words} under {name!r}; found {value!r}. Copy it again.")
     if data.get("temperature", 1.0) <= 0:
         raise AdapterFolderError(f"{where} has the temperature {data['temperature']}; it must be above 0.")

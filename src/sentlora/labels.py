@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-import numbers
 import re
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from sentlora.errors import LabelError
+from sentlora.ratings import Bin, bin_of, bin_words, check_bins, rating_of, rising_bins, scale_words
 
 LabelValue = str | int | bool
 
@@ -30,9 +30,13 @@ class LabelMap:
             classifier was trained on bare ints or bools, which then come back as they went in.
         raw: What the data holds for each class. Equal to ``values`` unless the user wrote
             a mapping from the data's values to names.
+        words: What a text-to-text model writes for each class; equal to ``names`` unless given.
+        bins: The lowest and the highest rating of each class, where the data holds ratings; else empty.
+        step: The distance between two neighbouring ratings.
 
     Raises:
-        LabelError: If there are fewer than two classes, or two classes share a name or value.
+        LabelError: If there are fewer than two classes, two classes share a name, value or word, or the bins do
+            not cut a scale without a gap.
 
     Example:
         >>> labels = LabelMap.from_values(["good", "bad", "good"])
@@ -45,6 +49,9 @@ class LabelMap:
     names: tuple[str, ...]
     values: tuple[LabelValue, ...] = ()
     raw: tuple[LabelValue, ...] = ()
+    words: tuple[str, ...] = ()
+    bins: tuple[Bin, ...] = ()
+    step: float = 1
 
     def __post_init__(self) -> None:
         """Fill in what was left out and check that every class can be told apart."""
@@ -65,6 +72,24 @@ class LabelMap:
         object.__setattr__(self, "names", names)
         object.__setattr__(self, "values", values)
         object.__setattr__(self, "raw", raw)
+        object.__setattr__(self, "words", _checked_words(names, self.words))
+        self._check_ratings()
+
+    def _check_ratings(self) -> None:
+        bins, step = check_bins(self.names, tuple(self.bins), self.step) if self.bins else ((), 1)
+        object.__setattr__(self, "bins", bins)
+        object.__setattr__(self, "step", step)
+        if not bins:
+            return
+        if not self.names == self.values == self.raw:
+            raise LabelError("Labels that are ratings have names and bins only; leave out values and raw.")
+        for i, name in enumerate(self.names):
+            rating = rating_of(name)
+            if rating is not None and bin_of(rating, bins, step) != i:
+                raise LabelError(
+                    f"The label {name!r} is called like a rating that is not in its bin ({bin_words(bins[i])}); "
+                    "rename it."
+                )
 
     def __len__(self) -> int:
         """Return the number of classes."""
@@ -72,6 +97,9 @@ class LabelMap:
 
     def __str__(self) -> str:
         """Return the mapping as it is printed by ``fit``: ``0 = negative, 1 = positive``."""
+        if self.bins:
+            pairs = zip(self.names, self.bins, strict=True)
+            return ", ".join(f"{i} = {name} ({bin_words(bounds)})" for i, (name, bounds) in enumerate(pairs))
         shown = (
             f"{i} = {name}" if str(raw) == name else f"{i} = {name} (data: {raw!r})"
             for i, (name, raw) in enumerate(zip(self.names, self.raw, strict=True))
@@ -130,6 +158,25 @@ class LabelMap:
         return cls(names=tuple(str(value) for value in ordered), values=ordered)
 
     @classmethod
+    def from_ratings(cls, bins: Mapping[str, tuple[float, float]], step: float = 1) -> LabelMap:
+        """Make classes of the ratings on a scale, such as stars.
+
+        Args:
+            bins: The lowest and the highest rating of each class, both inclusive. Ids follow the rising ratings.
+            step: The distance between two neighbouring ratings; 0.5 where there are half stars.
+
+        Raises:
+            LabelError: If the bins overlap, leave a gap, or have bounds that are no ratings.
+
+        Example:
+            >>> labels = LabelMap.from_ratings({"negative": (1, 4), "neutral": (5, 6), "positive": (7, 10)})
+            >>> labels.encode([10, 1, "5", "neutral"]).tolist()
+            [2, 0, 1, 1]
+        """
+        rising = rising_bins(bins)
+        return cls(names=tuple(rising), bins=tuple(rising.values()), step=step)
+
+    @classmethod
     def of(cls, labels: LabelMap | Mapping[Any, str] | Sequence[str]) -> LabelMap:
         """Accept any way in which a user may write down the classes.
 
@@ -143,6 +190,11 @@ class LabelMap:
         if isinstance(labels, LabelMap):
             return labels
         if isinstance(labels, Mapping):
+            if any(isinstance(name, list | tuple) for name in labels.values()):
+                raise LabelError(
+                    f"labels= expects a mapping from the data's values to names; found {dict(labels)!r}. "
+                    "Where the pairs are ratings, write labels=LabelMap.from_ratings({...})."
+                )
             return cls(names=tuple(labels.values()), raw=tuple(labels.keys()))
         if isinstance(labels, str | Set):
             found = f"the text {labels!r}" if isinstance(labels, str) else f"the unordered {labels!r}"
@@ -154,7 +206,7 @@ class LabelMap:
         """Turn labels into ids.
 
         A label may be given as the value of the data, as its name, or as its id where the
-        names are the values.
+        names are the values. Where there are bins a number is a rating, and never an id.
 
         Args:
             values: The labels.
@@ -172,14 +224,42 @@ class LabelMap:
             plain = _plain(value)
             # A list in the column, say, cannot be looked up; it is as unknown as any other value.
             found = known.get((type(plain), plain)) if isinstance(plain, str | int) else None
+            if found is None and self.bins:
+                rating = rating_of(plain)
+                found = None if rating is None else bin_of(rating, self.bins, self.step)
             if found is None:
                 raise self._unknown(plain, row, where)
             out.append(found)
         return np.array(out, dtype=np.int64)
 
+    def with_words(self, words: Mapping[str, str] | Sequence[str]) -> LabelMap:
+        """Return these labels with other words for a text-to-text model to write.
+
+        Args:
+            words: The word of each class by its name, or all words in id order.
+
+        Raises:
+            LabelError: If a name is unknown, a class has no word, or two have the same.
+
+        Example:
+            >>> LabelMap(("neg", "pos")).with_words({"pos": "positive", "neg": "negative"}).words
+            ('negative', 'positive')
+        """
+        if not isinstance(words, Mapping):
+            if isinstance(words, str | Set) or not isinstance(words, Iterable):
+                raise LabelError(f"Expected words by name, or one word per label in id order; found {words!r}.")
+            return replace(self, words=tuple(words))
+        if unknown := [name for name in words if name not in self.names]:
+            raise LabelError(f"There is no label {unknown[0]!r} to give a word to; the labels are {list(self.names)}.")
+        if missing := [name for name in self.names if name not in words]:
+            raise LabelError(f"Expected a word for every label; {missing[0]!r} has none.")
+        return replace(self, words=tuple(words[name] for name in self.names))
+
     def _known(self) -> dict[tuple[type, Any], int]:
         # Keyed by type as well: True == 1 == 1.0 in Python, yet a bool column is not an id column.
         known: dict[tuple[type, Any], int] = {(str, name): i for i, name in enumerate(self.names)}
+        if self.bins:
+            return known
         written_as_digits = {int(str(value)): i for i, value in enumerate(self.raw) if _WHOLE.fullmatch(str(value))}
         if written_as_digits:
             # "1" in one file is 1 in the next: a number that is a label means that label, never a position.
@@ -202,23 +282,34 @@ class LabelMap:
             if _is_hidden(value)
             else " Correct the row (rows count from 0), or pass labels=[...] with every class."
         )
-        return LabelError(f"The label {value!r} in column {where!r}, row {row}, is not one of: {self}.{hint}")
+        scale = f" {scale_words(self.bins, self.step)}, nor a name" if self.bins else ""
+        return LabelError(f"The label {value!r} in column {where!r}, row {row}, is not one of{scale}: {self}.{hint}")
 
-    def to_dict(self) -> dict[str, list[Any]]:
+    def to_dict(self) -> dict[str, Any]:
         """Return the map as plain JSON values."""
-        return {"names": list(self.names), "values": list(self.values), "raw": list(self.raw)}
+        data: dict[str, Any] = {"names": list(self.names), "values": list(self.values), "raw": list(self.raw)}
+        if self.words != self.names:
+            data["words"] = list(self.words)
+        if self.bins:
+            data |= {"bins": [list(bounds) for bounds in self.bins], "step": self.step}
+        return data
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Sequence[Any]]) -> LabelMap:
+    def from_dict(cls, data: Mapping[str, Any]) -> LabelMap:
         """Read what :meth:`to_dict` wrote.
 
         Raises:
-            LabelError: If a part is missing.
+            LabelError: If a part is missing, or of another type than it was written with.
         """
         missing = [part for part in ("names", "values", "raw") if part not in data]
         if missing:
             raise LabelError(f"Expected a label map with names, values and raw; {missing[0]!r} is missing.")
-        return cls(names=tuple(data["names"]), values=tuple(data["values"]), raw=tuple(data["raw"]))
+        lists = {part: data.get(part, []) for part in ("names", "values", "raw", "words", "bins")}
+        for part, items in lists.items():
+            if not isinstance(items, list | tuple):
+                raise LabelError(f"Expected a list under {part!r} of a label map; found {items!r}.")
+        parts = {part: tuple(items) for part, items in lists.items()}
+        return cls(**parts, step=data.get("step", 1))
 
 
 def _plain(value: Any) -> Any:
@@ -233,7 +324,7 @@ def _plain(value: Any) -> Any:
 def _is_missing(value: Any) -> bool:
     return (
         value is None
-        or (isinstance(value, numbers.Real) and math.isnan(value))
+        or (isinstance(value, float) and math.isnan(value))
         or type(value).__name__ in ("NAType", "NaTType")
     )
 
@@ -256,3 +347,22 @@ def _checked(value: Any, row: int) -> LabelValue:
             f"Expected labels that are strings, ints or bools; found {value!r} ({type(value).__name__}) in row {row}."
         )
     return plain
+
+
+def _checked_words(names: tuple[str, ...], words: Sequence[str]) -> tuple[str, ...]:
+    given = tuple(words) or names
+    if given == names:
+        return names  # names that differ in their case alone are told apart everywhere else
+    if len(given) != len(names) or isinstance(words, str):
+        raise LabelError(f"Expected one word per label; found {words!r} for {len(names)} names.")
+    taken: dict[str, str] = {}
+    for name, word in zip(names, given, strict=True):
+        if not isinstance(word, str) or not word.strip():
+            raise LabelError(f"The word of the label {name!r} must be a text that is not empty; found {word!r}.")
+        other = taken.setdefault(word.strip().casefold(), name)
+        if other != name:
+            raise LabelError(
+                f"The labels {other!r} and {name!r} share the word {word!r} (case and spaces at its ends do not "
+                "count); give every label a word of its own."
+            )
+    return tuple(str(word) for word in given)

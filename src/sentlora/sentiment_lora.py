@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,29 +15,31 @@ from transformers import TrainingArguments, set_seed
 
 from sentlora.config import SentimentConfig
 from sentlora.console import say
-from sentlora.data.checks import read_texts
 from sentlora.data.columns import SentimentData, read_data
 from sentlora.data.holdout import with_validation
-from sentlora.errors import NotFittedError
+from sentlora.data.prompts import Prompt
 from sentlora.evaluation.metrics import headline, trainer_metrics
 from sentlora.evaluation.report import EvaluationReport
-from sentlora.inference.decision import decide, softmax
-from sentlora.inference.predictor import Predictor
+from sentlora.inference.decision import softmax
+from sentlora.inference.fitted import FittedClassifier
 from sentlora.labels import LabelMap
 from sentlora.model import backbone
-from sentlora.model.adapter import ParameterCount, attach, count_from_config, count_parameters, lora_config
-from sentlora.model.classification import ClassificationObjective
+from sentlora.model.adapter import ParameterCount, count_from_config, count_parameters
+from sentlora.model.assembly import assemble
+from sentlora.model.objective import Objective
 from sentlora.settings import Settings
-from sentlora.sharing.adapter_weights import load_adapter
-from sentlora.sharing.folder import read_folder
-from sentlora.sharing.saving import read_log, read_metrics, save_adapter
+from sentlora.sharing.loading import load_folder
+from sentlora.sharing.saving import save_adapter
 from sentlora.training.arguments import check_request, resolve_settings, settings_used
 from sentlora.training.run import encode_rows, train
 from sentlora.training.trainer import TrainingData
 
 
-class SentimentLoRA(ClassifierMixin, BaseEstimator):
-    """A sentiment classifier: a pretrained encoder with a LoRA adapter (Hu et al. 2021, arXiv:2106.09685).
+class SentimentLoRA(FittedClassifier, ClassifierMixin, BaseEstimator):
+    r"""A sentiment classifier: a pretrained model with a LoRA adapter (Hu et al. 2021, arXiv:2106.09685).
+
+    An encoder (BERT, DistilBERT, …) gets a classification head; an encoder-decoder (T5, Flan-T5, mT5, BART) is
+    asked for the label in words, and every label's words are scored.
 
     It is a scikit-learn classifier: usable in ``cross_val_score``, ``GridSearchCV`` and ``clone``.
     A setting left at None takes the recipe's value where ``fit`` is given a recipe, and the
@@ -66,6 +68,10 @@ class SentimentLoRA(ClassifierMixin, BaseEstimator):
             rows are there to choose it by).
         early_stopping: Epochs without a better validation macro F1 before training stops (off).
         class_weights: ``"balanced"``, or one weight per class (none).
+        prompt: A template such as ``"Rate this review:\nTitle: {title} Text: {body}"``: how a row's fields make
+            one text, and the instruction around it, which encoders do not read (the recipe's; else plain words).
+        decode: How an encoder-decoder chooses: ``score`` every label's words, or ``generate`` an answer (``"score"``).
+        length_normalization: Divide a label's score by the number of its tokens (False).
         labels: The classes, where the data should not decide: names in id order, or a mapping
             from the data's value to the name.
         text_column: The column of texts, where its name does not tell.
@@ -80,6 +86,7 @@ class SentimentLoRA(ClassifierMixin, BaseEstimator):
     Attributes:
         classes_: What ``predict`` returns, in the order of the columns of ``predict_proba``.
         labels_: The LabelMap behind ``classes_``.
+        prompt_: The Prompt that was used, or None for plain texts.
         settings_: The settings that were used.
         history_: One row per epoch: losses and metrics on the validation split.
         validation_: The row of the epoch that was kept; None if nothing was trained.
@@ -109,6 +116,9 @@ class SentimentLoRA(ClassifierMixin, BaseEstimator):
         keep: str | None = None,
         early_stopping: int | None = None,
         class_weights: str | Mapping[Any, float] | Sequence[float] | None = None,
+        prompt: str | None = None,
+        decode: str | None = None,
+        length_normalization: bool | None = None,
         labels: LabelMap | Sequence[str] | Mapping[Any, str] | None = None,
         text_column: str | None = None,
         label_column: str | None = None,
@@ -137,6 +147,9 @@ class SentimentLoRA(ClassifierMixin, BaseEstimator):
         self.keep = keep
         self.early_stopping = early_stopping
         self.class_weights = class_weights
+        self.prompt = prompt
+        self.decode = decode
+        self.length_normalization = length_normalization
         self.labels = labels
         self.text_column = text_column
         self.label_column = label_column
@@ -170,14 +183,19 @@ class SentimentLoRA(ClassifierMixin, BaseEstimator):
             NonFiniteLossError: If the loss becomes NaN or infinite.
         """
         check_request(self._settings(), self.lora, self.args, self.output_dir, resume=resume)
-        data = self._read(X, y, labels=self.labels)
+        prompt = Prompt(self.prompt) if self.prompt is not None else None
+        data = self._read(X, y, labels=self.labels, prompt=prompt, fields_required=True)
         settings = self._settings(data.recipe.settings if data.recipe is not None else None)
         data = dataclasses.replace(data, splits=self._splits(data, validation, settings.seed))
         say(f"labels: {data.labels}", verbose=self.verbose)
         sizes = data.splits["train"].num_rows, data.splits["validation"].num_rows
         settings = settings_used(settings.settled_for(*sizes), self.lora, self.args)
         set_seed(settings.seed)
-        self._build(settings, data.labels)
+        self._forget()
+        model, objective, prompt = assemble(
+            self.base_model, data.labels, settings, data.prompt, lora=self.lora, revision=self.revision
+        )
+        self._take(model, objective, settings, data.labels, prompt)
         self.trained_on_ = data.source
         self.evaluations_: dict[str, dict[str, float]] = {}
         say(f"model: {self.base_model}; {self.trainable_parameters}", verbose=self.verbose)
@@ -202,7 +220,7 @@ class SentimentLoRA(ClassifierMixin, BaseEstimator):
                 verbose=self.verbose,
             )
         except BaseException:
-            del self._model  # half-trained weights must not answer as if they were trained
+            self._forget()  # half-trained weights must not answer as if they were trained
             raise
         self.history_, self.validation_ = outcome.history, outcome.kept
         return self
@@ -211,80 +229,44 @@ class SentimentLoRA(ClassifierMixin, BaseEstimator):
         own = {name: getattr(self, name) for name in Settings.__dataclass_fields__}
         return resolve_settings(own, recipe or {}, self.lora, self.args)
 
-    def _read(self, X: Any, y: Any, *, labels: Any, split: str = "train") -> SentimentData:
-        columns = {"text_column": self.text_column, "label_column": self.label_column}
-        return read_data(X, y, labels=labels, **columns, default_split=split, verbose=self.verbose)
+    def _read(
+        self, X: Any, y: Any, *, labels: Any, prompt: Prompt | None, split: str = "train", fields_required: bool = False
+    ) -> SentimentData:
+        return read_data(
+            X,
+            y,
+            labels=labels,
+            text_column=self.text_column,
+            label_column=self.label_column,
+            default_split=split,
+            prompt=prompt,
+            fields_required=fields_required,
+            verbose=self.verbose,
+        )
 
     def _splits(self, data: SentimentData, validation: Any, seed: int) -> DatasetDict:
         if validation is None:
             names, keep_back = data.labels.names, data.eval_split
             return with_validation(data.splits, seed=seed, eval_split=keep_back, names=names, verbose=self.verbose)
         pair = validation if isinstance(validation, tuple) else (validation, None)
-        rows = self._read(*pair, labels=data.labels, split="validation").rows_to_report_on()
+        read = self._read(*pair, labels=data.labels, prompt=data.prompt, split="validation")
+        rows = read.rows_to_report_on()
         return DatasetDict(train=data.split("train"), validation=rows)
 
-    def _build(self, settings: Settings, labels: LabelMap) -> None:
-        tokenizer = backbone.load_tokenizer(self.base_model, revision=self.revision)
-        model = backbone.load_encoder(self.base_model, labels, revision=self.revision)
-        backbone.check_length(settings.max_length, model.config, tokenizer, self.base_model)
-        config = self.lora if self.lora is not None else lora_config(model, settings)
-        adapted = attach(model, config, train_head=settings.train_head).to(backbone.best_device())
-        self._take(adapted, tokenizer, settings, labels)
+    def _forget(self) -> None:
+        if hasattr(self, "_model"):
+            del self._model
 
-    def _take(self, model: Any, tokenizer: Any, settings: Settings, labels: LabelMap) -> None:
-        self._model = model
-        self._objective = ClassificationObjective(
-            tokenizer, max_length=settings.max_length, truncation=settings.truncation
-        )
+    def _take(
+        self, model: Any, objective: Objective, settings: Settings, labels: LabelMap, prompt: Prompt | None
+    ) -> None:
+        self._model, self._objective = model, objective
         self.settings_ = settings
         self.labels_ = labels
         self.classes_ = labels.classes
+        self.prompt_ = prompt
         self.temperature_ = 1.0
         self.threshold_: float | None = None
-
-    def predict(self, texts: str | Iterable[str]) -> np.ndarray:
-        """Predict the label of each text.
-
-        Args:
-            texts: One text, or a list, Series, array or iterator of texts.
-
-        Returns:
-            Values of ``classes_``, shape (n_texts,); (1,) for one text.
-
-        Raises:
-            NotFittedError: Before ``fit`` or ``load``.
-            DataError: If a text is missing or no string; names the row.
-        """
-        probabilities = self.predict_proba(texts)
-        return np.asarray(self.classes_[decide(probabilities, self.labels_.positive_id, self.threshold_)])
-
-    def predict_proba(self, texts: str | Iterable[str]) -> np.ndarray:
-        """Predict the probability of each label.
-
-        Args:
-            texts: One text, or a list, Series, array or iterator of texts.
-
-        Returns:
-            Probabilities, float64, shape (n_texts, n_labels), columns as ``classes_``.
-
-        Raises:
-            NotFittedError: Before ``fit`` or ``load``.
-            DataError: If a text is missing or no string; names the row.
-        """
-        return softmax(self.logits(texts), self.temperature_)
-
-    def logits(self, texts: str | Iterable[str]) -> np.ndarray:
-        """Return the scores before the softmax, float64, shape (n_texts, n_labels)."""
-        self._check_fitted()
-        return self._score(read_texts(texts, verbose=self.verbose))
-
-    def decision_function(self, texts: str | Iterable[str]) -> np.ndarray:
-        """Return the logits; of two labels their difference, shape (n_texts,), as scikit-learn's scorers expect."""
-        logits = self.logits(texts)
-        return np.asarray(logits[:, 1] - logits[:, 0]) if logits.shape[1] == 2 else logits
-
-    def _score(self, texts: list[str]) -> np.ndarray:
-        return np.asarray(Predictor(self._model, self._objective, verbose=self.verbose).scores(texts), dtype=np.float64)
 
     def evaluate(self, X: Any, y: Any = None) -> EvaluationReport:
         """Compare predictions with true labels.
@@ -301,12 +283,17 @@ class SentimentLoRA(ClassifierMixin, BaseEstimator):
             NotFittedError: Before ``fit`` or ``load``.
             DataError: If texts, labels or columns cannot be used as they are.
         """
-        self._check_fitted()
-        data = self._read(X, y, labels=self.labels_, split="test")
+        self.check_fitted()
+        data = self._read(X, y, labels=self.labels_, prompt=self.prompt_, split="test")
         rows = data.rows_to_report_on()
-        probabilities = softmax(self._score(rows["text"][:]), self.temperature_)
+        texts = rows["text"][:]
         report = EvaluationReport.from_scores(
-            rows["label"][:], probabilities, self.labels_, source=data.source, threshold=self.threshold_
+            rows["label"][:],
+            softmax(self._score(texts), self.temperature_),
+            self.labels_,
+            source=data.source,
+            threshold=self.threshold_,
+            predictions=self._predictor().answers(texts) if self.settings_.decode == "generate" else None,
         )
         self.evaluations_[data.source] = headline(report.metrics)
         return report
@@ -335,7 +322,7 @@ class SentimentLoRA(ClassifierMixin, BaseEstimator):
             NotFittedError: Before ``fit`` or ``load``.
             AdapterFolderError: If something else is in the way.
         """
-        self._check_fitted()
+        self.check_fitted()
         metrics = {"validation": self.validation_, **self.evaluations_}
         return save_adapter(path, self._model, self._objective.tokenizer, self._config(), self.history_, metrics)
 
@@ -355,16 +342,13 @@ class SentimentLoRA(ClassifierMixin, BaseEstimator):
             AdapterFolderError: If the folder is incomplete, altered, or of another base model.
             BackboneError: If the base model cannot be loaded.
         """
-        folder = Path(path).expanduser()
-        config = read_folder(folder, verify=verify)
-        settings = config.resolved_settings(where=folder)
+        loaded = load_folder(path, base_model=base_model, verify=verify)
+        config = loaded.config
         clf = cls(base_model or config.base_model, revision=config.base_revision, verbose=verbose)
         clf.set_params(**config.settings)
-        model = backbone.load_encoder(clf.base_model, config.labels, revision=config.base_revision)
-        model = load_adapter(model, folder, train_head=settings.train_head).to(backbone.best_device())
-        clf._take(model, backbone.load_tokenizer(str(folder)), settings, config.labels)
+        clf._take(loaded.model, loaded.objective, loaded.settings, config.labels, loaded.prompt)
         clf.temperature_, clf.threshold_ = config.temperature, config.threshold
-        clf.trained_on_, clf.history_, clf.evaluations_ = config.trained_on, read_log(folder), read_metrics(folder)
+        clf.trained_on_, clf.history_, clf.evaluations_ = config.trained_on, loaded.history, loaded.metrics
         clf.validation_ = clf.evaluations_.pop("validation", None)
         return clf
 
@@ -385,12 +369,11 @@ class SentimentLoRA(ClassifierMixin, BaseEstimator):
             max_length=self.settings_.max_length,
             truncation=self.settings_.truncation,
             objective=self._objective.name,
+            prompt=None if self.prompt_ is None else self.prompt_.template,
+            decode=self.settings_.decode,
+            length_normalization=self.settings_.length_normalization,
             temperature=self.temperature_,
             threshold=self.threshold_,
             trained_on=self.trained_on_,
             settings=self.settings_.to_dict(),
         )
-
-    def _check_fitted(self) -> None:
-        if not hasattr(self, "_model"):
-            raise NotFittedError("This SentimentLoRA is not trained yet. Call fit(...), or SentimentLoRA.load(folder).")

@@ -15,6 +15,7 @@ _FEWEST_STEPS = 150
 _FEWEST_EPOCHS, _MOST_EPOCHS = 3, 10
 _FEWEST_VALIDATION_ROWS = 100
 KEEPS = ("best", "last")
+DECODES = ("score", "generate")
 SCHEDULERS = (
     "linear",
     "cosine",
@@ -51,6 +52,11 @@ class Settings:
         early_stopping: Epochs without a better validation score before training stops;
             None trains all epochs. The best epoch is kept either way.
         class_weights: ``"balanced"``, one weight per class, or None.
+        prompt: The template that turns fields into a text, with the instruction of a text-to-text model;
+            None takes the recipe's, or asks in plain words.
+        decode: How a text-to-text model chooses a label: ``score`` compares the likelihoods of the label words,
+            ``generate`` lets it write, and an answer that is no label word is invalid.
+        length_normalization: Divide the likelihood of a label word by the number of its tokens.
         seed: Seed of the head, the dropout, the order of rows and the validation split.
 
     Raises:
@@ -73,6 +79,9 @@ class Settings:
     keep: str | None = None
     early_stopping: int | None = None
     class_weights: str | Mapping[Any, float] | Sequence[float] | None = None
+    prompt: str | None = None
+    decode: str = "score"
+    length_normalization: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -100,6 +109,12 @@ class Settings:
             _require_choice("keep", self.keep, KEEPS)
         if self.keep == "last" and self.early_stopping is not None:
             raise ConfigError("early_stopping needs the best epoch to be kept; leave out keep='last'.")
+        if self.prompt is not None and not isinstance(self.prompt, str):
+            raise ConfigError(f"prompt must be a template such as 'Classify:\\n{{text}}'; found {self.prompt!r}.")
+        _require_choice("decode", self.decode, DECODES)
+        for name in ("train_head", "length_normalization"):
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigError(f"{name} must be True or False; found {getattr(self, name)!r}.")
         _check_class_weights(self.class_weights)
 
     @classmethod

@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+import numpy as np
 import pandas as pd
 
 from sentlora.data.files import read_table
+from sentlora.data.headers import find_text_column
+from sentlora.data.prompts import Prompt
 from sentlora.data.recipes import Recipe, get_recipe, load_recipe
-from sentlora.data.tables import find_text_column
 from sentlora.data.text import replace_lone_surrogates
 from sentlora.errors import ConfigError, DataError
 from sentlora.evaluation.report import EvaluationReport
-from sentlora.inference.decision import decide
+from sentlora.inference.decision import decide, labels_of
 from sentlora.sentiment_lora import SentimentLoRA
 from sentlora.sharing.folder import check_place
 
@@ -78,6 +80,8 @@ def run_training(clf: SentimentLoRA, job: TrainingJob) -> EvaluationReport | Non
 
 
 def _on_a_sample(clf: SentimentLoRA, recipe: Recipe, job: TrainingJob) -> EvaluationReport:
+    asked = None if clf.prompt is None else Prompt(clf.prompt)
+    recipe = recipe.with_prompt(asked, fields_required=True)
     rows = load_recipe(recipe, job.n_train, job.n_test, clf.seed or 0, verbose=clf.verbose)
     # Rows by themselves bring no settings, so the recipe's are put where the user set none.
     clf.set_params(**{name: value for name, value in recipe.settings.items() if getattr(clf, name) is None})
@@ -88,8 +92,8 @@ def _on_a_sample(clf: SentimentLoRA, recipe: Recipe, job: TrainingJob) -> Evalua
 
 
 def read_inputs(
-    texts: Sequence[str] | None, file: Path | None, column: str | None, stream: TextIO
-) -> tuple[pd.DataFrame, str]:
+    texts: Sequence[str] | None, file: Path | None, column: str | None, stream: TextIO, prompt: Prompt | None = None
+) -> tuple[pd.DataFrame, str | None]:
     """Collect the texts to be scored.
 
     Args:
@@ -97,13 +101,14 @@ def read_inputs(
         file: A table.
         column: The column of the texts in ``file``.
         stream: Read line by line when there is neither.
+        prompt: The classifier's; where its fields are columns of ``file``, and no column is named, they are scored.
 
     Returns:
-        The rows, and the name of the column that holds the texts.
+        The rows, and the name of the column that holds the texts; None where the fields of the prompt do.
 
     Raises:
         ConfigError: If texts and a file were both given, or a column without a file.
-        DataError: If the column cannot be found, or there are no texts.
+        DataError: If the column or a field cannot be found, or there are no texts.
     """
     if texts and file is not None:
         raise ConfigError("Give texts or --file, and not both.")
@@ -118,7 +123,19 @@ def read_inputs(
     for name in frame.select_dtypes(["object", "string"]).columns:
         # What cannot be encoded could be scored, but not be written out again.
         frame[name] = [replace_lone_surrogates(cell) if isinstance(cell, str) else cell for cell in frame[name]]
+    if column is None and _has_fields(frame, prompt, file.name):
+        return frame, None
     return frame, find_text_column(frame, column)
+
+
+def _has_fields(frame: pd.DataFrame, prompt: Prompt | None, name: str) -> bool:
+    if prompt is None or prompt.is_plain or not set(prompt.fields) & set(frame.columns):
+        return False
+    try:
+        prompt.check_row(frame.columns)
+    except DataError as error:
+        raise DataError(f"In {name!r}: {error} Or name a column of plain texts with --column.") from None
+    return True
 
 
 def _lines_of(stream: TextIO) -> list[str]:
@@ -127,17 +144,17 @@ def _lines_of(stream: TextIO) -> list[str]:
     return [line.rstrip("\r\n") for line in stream]
 
 
-def predictions(clf: SentimentLoRA, rows: pd.DataFrame, text_column: str) -> pd.DataFrame:
+def predictions(clf: SentimentLoRA, rows: pd.DataFrame, text_column: str | None) -> pd.DataFrame:
     """Score a table.
 
     Args:
         clf: A trained classifier.
         rows: The table; all its columns are kept.
-        text_column: The column of the texts.
+        text_column: The column of the texts; None where the fields of the classifier's prompt are columns.
 
     Returns:
         The table with ``prediction``, ``confidence`` (probability of the prediction) and one
-        ``p_LABEL`` column per label.
+        ``p_LABEL`` column per label. Where the model writes its answer and that is no label, the first two are empty.
 
     Raises:
         DataError: If the table has a column of one of these names.
@@ -145,11 +162,14 @@ def predictions(clf: SentimentLoRA, rows: pd.DataFrame, text_column: str) -> pd.
     new = ["prediction", "confidence", *(f"p_{name}" for name in clf.labels_.names)]
     if taken := [name for name in new if name in rows.columns]:
         raise DataError(f"The column {taken[0]!r} of the file would be overwritten. Rename it, or drop it.")
-    probabilities = clf.predict_proba(rows[text_column])
-    ids = decide(probabilities, clf.labels_.positive_id, clf.threshold_)
+    texts = rows if text_column is None else rows[text_column]
+    probabilities = clf.predict_proba(texts)
+    written = clf.settings_.decode == "generate"
+    ids = clf.answers(texts) if written else decide(probabilities, clf.labels_.positive_id, clf.threshold_)
     out = rows.copy()
-    out["prediction"] = clf.classes_[ids]
-    out["confidence"] = probabilities[range(len(ids)), ids]
+    out["prediction"] = labels_of(ids, clf.classes_) if written else clf.classes_[ids]
+    # An answer that is no label has no probability.
+    out["confidence"] = np.where(ids < 0, np.nan, probabilities[range(len(ids)), ids])
     for i, name in enumerate(clf.labels_.names):
         out[f"p_{name}"] = probabilities[:, i]
     return out

@@ -9,6 +9,7 @@ import pytest
 from datasets import Dataset
 
 from sentlora.data.checks import check_text, read_texts
+from sentlora.data.prompts import Prompt
 from sentlora.errors import DataError
 
 TEXTS = ["I loved it", "A waste of time", "Great", "NA"]
@@ -44,10 +45,46 @@ def test_texts_to_predict_that_are_empty(capsys: pytest.CaptureFixture[str]) -> 
     assert capsys.readouterr().err.splitlines()[1:] == ["Note: 2 of 3 texts are empty (rows 1, 2); kept as is."]
 
 
-@pytest.mark.parametrize("texts", [None, 3, b"bytes", {"a": 1}, {"a"}])
+@pytest.mark.parametrize("texts", [None, 3, b"bytes", {"a"}])
 def test_what_is_no_row_of_texts(texts: Any) -> None:
     with pytest.raises(DataError, match="Expected texts as a list, Series, array or iterator; found "):
         read_texts(texts)
+
+
+SHOP = Prompt("Rate this. Title: {title} Body: {body}")
+
+
+def test_rows_of_fields_to_predict(capsys: pytest.CaptureFixture[str]) -> None:
+    row = {"title": "Fine \ud83d", "body": "It works."}
+    text = "Title: Fine \ufffd Body: It works."
+    assert read_texts(row, prompt=SHOP) == [text]
+    assert read_texts([row, "A finished text"], prompt=SHOP) == [text, "A finished text"]
+    assert read_texts(pd.DataFrame([row], dtype=object), prompt=SHOP) == [text]
+    assert read_texts(Dataset.from_list([{"title": "Fine", "body": None}]), prompt=SHOP) == ["Title: Fine"]
+    assert capsys.readouterr().err == ""
+    assert read_texts({"title": ""}, prompt=SHOP) == [""]
+    assert capsys.readouterr().err == "Note: 1 of 1 texts is empty (row 0); kept as is.\n"
+
+
+def test_a_string_is_the_finished_text() -> None:
+    assert read_texts("A finished text", prompt=SHOP) == ["A finished text"]
+    assert read_texts(TEXTS, prompt=SHOP) == TEXTS
+
+
+@pytest.mark.parametrize("prompt", [None, Prompt("Rate this: {text}")])
+def test_a_row_for_a_classifier_of_plain_texts(prompt: Prompt | None) -> None:
+    assert read_texts({"text": "I loved it"}, prompt=prompt) == ["I loved it"]
+    with pytest.raises(DataError, match="This classifier takes plain texts; found fields in row 0"):
+        read_texts({"a": 1}, prompt=prompt)
+    with pytest.raises(DataError, match="Row 0 holds None"):
+        read_texts({"text": None}, prompt=prompt)
+
+
+def test_a_misspelt_field_to_predict_is_named() -> None:
+    with pytest.raises(DataError, match=r"Found 'titel' in row 0 .* while 'title' is missing\. Did you mean 'title'\?"):
+        read_texts({"titel": "Fine", "body": "It works."}, prompt=SHOP)
+    with pytest.raises(DataError, match="Row 1 holds 3 "):
+        read_texts([{"title": "Fine"}, 3], prompt=SHOP)
 
 
 def test_texts_of_a_megabyte_and_right_to_left_pass() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sentlora.data.columns import SentimentData, read_data
+from sentlora.data.prompts import Prompt
 from sentlora.data.text import replace_lone_surrogates
 from sentlora.errors import DataError, LabelError, RecipeError
 from sentlora.labels import LabelMap
@@ -229,3 +231,162 @@ def test_bad_x_and_y_are_named(x: Any, y: Any, words: str) -> None:
 def test_a_text_where_data_are_expected_is_named_however_long(text: str) -> None:
     with pytest.raises((RecipeError, DataError), match=r"There is no (recipe|file)"):
         read_data(text)
+
+
+# --- fields -----------------------------------------------------------------------------------------
+
+SHOP = Prompt("Rate this. Title: {title} Body: {body}")
+PARTS = pd.DataFrame(
+    {
+        "id": [1, 2, 3],
+        "title": ["Fine", None, " Bad \ud83d"],
+        "body": ["It works.", "It broke.", ""],
+        "label": ["positive", "negative", "negative"],
+    },
+    dtype=object,
+)
+MADE = [
+    ("Title: Fine Body: It works.", "positive"),
+    ("Body: It broke.", "negative"),
+    ("Title: Bad \ufffd", "negative"),
+]
+
+
+def with_good_titles() -> pd.DataFrame:
+    return PARTS.assign(title=["Fine", None, "Bad \ufffd"])
+
+
+@pytest.mark.parametrize("required", [False, True])
+@pytest.mark.parametrize(
+    "data",
+    [
+        PARTS,
+        PARTS.set_axis([7, 7, 9], axis=0),
+        PARTS.rename(columns={"label": "Sentiment"}),
+        {name: PARTS[name].tolist() for name in PARTS.columns},
+        PARTS.to_dict("records"),
+        [{name: value for name, value in row.items() if value is not None} for row in PARTS.to_dict("records")],
+        Dataset.from_pandas(with_good_titles()),
+        DatasetDict(train=Dataset.from_pandas(with_good_titles())),
+        {"train": PARTS},
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_fields_that_are_columns_make_the_texts(data: Any, required: bool) -> None:
+    read = read_data(data, prompt=SHOP, fields_required=required)
+    assert rows(read) == MADE
+    assert read.prompt == SHOP
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_fields_in_a_file(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"parts{suffix}"
+    table = with_good_titles().assign(label=[7, 1, 2]).rename(columns={"label": "rating"})
+    if suffix == ".csv":
+        table.to_csv(path, index=False)
+    elif suffix == ".jsonl":
+        table.to_json(path, orient="records", lines=True)
+    else:
+        table.convert_dtypes().to_parquet(path)
+    labels = LabelMap.from_ratings({"negative": (1, 4), "positive": (5, 10)})
+    assert rows(read_data(path, prompt=SHOP, labels=labels, label_column="rating")) == MADE
+
+
+@pytest.mark.parametrize(
+    ("x", "text"),
+    [
+        (PARTS[["title", "body"]], "Title: Fine Body: It works."),
+        (PARTS, "Title: Fine Body: It works."),
+        (PARTS[["title", "body"]].to_dict("records"), "Title: Fine Body: It works."),
+        (iter([{"body": "It works."}, {"body": "b"}, {"body": "c"}]), "Body: It works."),
+        (["It works.", {"title": "Bad"}, "c"], "It works."),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_rows_of_fields_with_labels_beside_them(x: Any, text: str) -> None:
+    read = read_data(x, ["positive", "negative", "negative"], prompt=SHOP, fields_required=True)
+    assert rows(read)[0] == (text, "positive")
+    assert read.prompt == SHOP
+
+
+def test_a_text_column_that_is_named_wins_over_fields() -> None:
+    for read in (
+        read_data(PARTS, prompt=SHOP, text_column="body", fields_required=True),
+        read_data(PARTS, PARTS["label"], prompt=SHOP, text_column="body", fields_required=True),
+    ):
+        assert [text for text, _ in rows(read)] == ["It works.", "It broke.", ""]
+
+
+def test_a_prompt_whose_fields_are_not_there_reads_plain_texts_unless_they_are_required() -> None:
+    assert rows(read_data(FRAME, prompt=SHOP)) == EXPECTED
+    assert rows(read_data(FRAME[["text"]], NAMES, prompt=SHOP)) == EXPECTED
+    assert rows(read_data(TEXTS, NAMES, prompt=SHOP, fields_required=True)) == EXPECTED
+    with pytest.raises(DataError, match=r"there is no column 'title'\. Found the columns \['text', 'label'\]"):
+        read_data(FRAME, prompt=SHOP, fields_required=True)
+    with pytest.raises(DataError, match="Found 'text', which is no field of the prompt, while 'title' is missing"):
+        read_data(FRAME[["text"]], NAMES, prompt=SHOP, fields_required=True)
+
+
+def test_a_plain_prompt_changes_no_text() -> None:
+    plain = Prompt("Rate this: {text}")
+    read = read_data(FRAME.rename(columns={"text": "review"}), prompt=plain, fields_required=True)
+    assert (rows(read), read.prompt) == (EXPECTED, plain)
+    assert read_data(FRAME).prompt is None
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "words"),
+    [
+        (
+            PARTS.rename(columns={"title": "Titel"}),
+            {},
+            "The prompt has the fields title, body; there is no column 'title'. Found the columns ['id', 'Titel', "
+            "'body', 'label']. Did you mean 'Titel'? Correct the prompt (prompt=), or name a column of plain texts",
+        ),
+        (
+            {"train": PARTS, "test": PARTS[["body", "label"]]},
+            {},
+            "In the split 'test': The prompt has the fields title, b",
+        ),
+        (PARTS.drop(columns="label"), {}, "Expected a label column, called for instance label"),
+        (PARTS, {"label_column": "title"}, "'title' was named for the labels, and is a field of the prompt as well"),
+        (
+            PARTS.assign(body=["x", ["y"], "z"]),
+            {},
+            "Expected a text or a number in the field 'body' in row 1 (rows count from 0); found ['y'] (list)",
+        ),
+        (PARTS.assign(label=["a", "b", None]), {}, "In column 'label' of 'train': The label in row 2 is missing"),
+    ],
+)
+def test_fields_that_cannot_be_read_are_named(data: Any, options: dict[str, Any], words: str) -> None:
+    with pytest.raises(DataError) as error:
+        read_data(data, prompt=SHOP, **options)
+    assert words in str(error.value)
+
+
+def test_rows_whose_fields_are_all_missing_are_empty_texts(capsys: pytest.CaptureFixture[str]) -> None:
+    read = read_data(PARTS.assign(title=None, body=["a", None, " "]), prompt=SHOP)
+    assert [text for text, _ in rows(read)] == ["Body: a", "", ""]
+    assert "Note: 2 of 3 texts are empty (rows 1, 2); kept as is." in capsys.readouterr().err
+
+
+# --- ratings ----------------------------------------------------------------------------------------
+
+
+def test_hidden_labels_are_no_ratings_unless_the_scale_has_them() -> None:
+    known, hidden = frame(text=["x", "y"], label=[1, 10]), frame(text=["x", "y"], label=[-1, -1])
+    ten = LabelMap.from_ratings({"negative": (1, 4), "positive": (5, 10)})
+    assert list(read_data({"train": known, "test": hidden}, labels=ten, verbose=False).splits) == ["train"]
+    signed = LabelMap.from_ratings({"negative": (-2, 0), "positive": (1, 10)})
+    read = read_data({"train": known, "test": hidden}, labels=signed)
+    assert read.splits["test"]["label"][:] == [0, 0]
+
+
+def test_the_ids_of_a_dataset_are_no_ratings() -> None:
+    features = Features({"text": Value("string"), "label": ClassLabel(names=["1", "5", "10"])})
+    dataset = Dataset.from_dict({"text": ["a", "b", "c"], "label": [0, 1, 2]}, features=features)
+    ten = LabelMap.from_ratings({"negative": (1, 4), "positive": (5, 10)})
+    assert read_data(dataset, labels=ten).splits["train"]["label"][:] == [0, 1, 1]
+    starred = dataset.cast_column("label", ClassLabel(names=["one", "two", "three"]))
+    with pytest.raises(LabelError, match="The label 'one' in column 'label', row 0, is not one of the ratings 1 to 10"):
+        read_data(starred, labels=ten)

@@ -90,6 +90,15 @@ def test_the_test_split_has_no_text_of_train_and_never_moves() -> None:
     assert with_test(splits)["test"]["text"][:] == made["test"]["text"][:]
 
 
+def test_other_texts_may_tell_which_rows_are_copies() -> None:
+    labels, own = [0, 1] * 50, [f"text {i % 80}" for i in range(100)]
+    expected = with_test(DatasetDict(train=dataset(labels, own)))
+    numbered = DatasetDict(train=dataset(labels, [f"{i}" for i in range(100)]))
+    made = with_test(numbered, texts=own)
+    assert [own[int(row)] for row in made["test"]["text"]] == expected["test"]["text"][:]
+    assert with_test(numbered)["test"]["text"][:] != made["test"]["text"][:]
+
+
 def test_subsamples_are_stratified_seeded_and_nested(capsys: pytest.CaptureFixture[str]) -> None:
     rows = dataset([0] * 75 + [1] * 25)
     small, large = subsample(rows, 8), subsample(rows, 40)

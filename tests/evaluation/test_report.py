@@ -121,3 +121,70 @@ def test_the_positive_class_is_that_of_the_labels() -> None:
 def test_columns_must_match_the_labels() -> None:
     with pytest.raises(DataError, match="Expected 3 names"):
         EvaluationReport.from_scores([0, 1], [[0.2, 0.3, 0.5]] * 2, LabelMap(("a", "b")))
+
+
+# --- answers that are no class ---------------------------------------------------------------
+
+
+def with_invalid(*names: str, n: int = 120, every: int = 4) -> EvaluationReport:
+    """Return a report in which each ``every``-th answer is no class, and all others are right."""
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, len(names), n)
+    scores = np.eye(len(names))[truth]
+    answers = np.where(np.arange(n) % every == 0, -1, truth)
+    return EvaluationReport.from_scores(truth, scores, LabelMap(names), predictions=answers)
+
+
+def test_answers_that_are_no_class_are_counted_as_mistakes() -> None:
+    report = with_invalid("negative", "positive")
+    assert report.invalid == report["invalid"] == report.to_dict()["metrics"]["invalid"] == 30
+    assert json.loads(report.to_json())["metrics"]["invalid"] == 30
+    assert report.accuracy == 0.75
+    assert report.accuracy_interval[0] < 0.75 < report.accuracy_interval[1]
+    assert report.precision == 1.0
+    assert report.recall < 1.0
+    assert report.confusion_matrix.sum() == 90
+    assert (report.y_pred == -1).sum() == 30
+    assert report.roc_auc == 1.0
+    assert repr(report).startswith("EvaluationReport(source='data', n=120, accuracy=0.7500")
+
+
+@pytest.mark.parametrize("names", [("negative", "positive"), tuple(f"emotion {i}" for i in range(12))], ids=len)
+def test_both_forms_say_how_many_answers_were_invalid(names: tuple[str, ...]) -> None:
+    report = with_invalid(*names)
+    text, markdown = str(report), report.to_markdown()
+    (line,) = [line for line in text.splitlines() if line.startswith("invalid answers")]
+    assert line.split("  ")[-1].strip() == "30 of 120, counted as mistakes"
+    assert "| invalid answers | 30 of 120, counted as mistakes |" in markdown
+    assert max(map(len, text.splitlines())) <= 100
+    said = "Invalid answers are in no column."
+    assert (said in text, said in markdown) == (len(names) == 2, len(names) == 2)
+
+
+def test_a_thousand_invalid_answers_are_easy_to_read() -> None:
+    assert "1,250 of 5,000, counted as mistakes" in str(with_invalid("a", "b", n=5_000))
+
+
+def test_nothing_is_said_of_invalid_answers_where_there_are_none(binary: EvaluationReport) -> None:
+    assert binary.invalid == 0
+    for form in (str(binary), binary.to_markdown()):
+        assert "invalid" not in form.lower()
+
+
+def test_given_predictions_stand_above_scores_and_threshold() -> None:
+    scores = [[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]]
+    labels = LabelMap(("no", "yes"))
+    report = EvaluationReport.from_scores([0, 1, 1], scores, labels, threshold=0.99, predictions=[1, -1, 1])
+    assert report.y_pred.tolist() == [1, -1, 1]
+    assert report.accuracy == 1 / 3
+    assert EvaluationReport.from_scores([0, 1, 1], scores, labels, threshold=0.99).y_pred.tolist() == [0, 0, 0]
+
+
+def test_a_prediction_below_minus_one_is_refused() -> None:
+    with pytest.raises(DataError, match=r"Expected predictions from 0 to 1; found -2 in row 0"):
+        EvaluationReport.from_scores([0, 1], [[0.5, 0.5]] * 2, LabelMap(("a", "b")), predictions=[-2, 1])
+
+
+def test_predictions_are_one_for_each_row() -> None:
+    with pytest.raises(DataError, match="Expected one prediction per label; found 2 labels, 3 predictions"):
+        EvaluationReport.from_scores([0, 1], [[0.5, 0.5]] * 2, LabelMap(("a", "b")), predictions=[0, 1, 1])

@@ -15,12 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sentlora import SentimentLoRA
+from sentlora.data.prompts import Prompt
+from sentlora.errors import ConfigError
 from sentlora.inference.decision import decide, softmax
 from sentlora.inference.predictor import Predictor, merge_in_place, token_batches
 from sentlora.labels import LabelMap
 from sentlora.model.adapter import attach, lora_config
-from sentlora.model.backbone import load_encoder, load_tokenizer
+from sentlora.model.backbone import load_base, load_tokenizer
 from sentlora.model.classification import ClassificationObjective
+from sentlora.model.label_words import LabelWordsObjective
 from sentlora.settings import Settings
 
 PAIR = LabelMap(("negative", "positive"))
@@ -29,7 +32,7 @@ PAIR = LabelMap(("negative", "positive"))
 def new_predictor(base: str, tokens_per_batch: int | None = None) -> Predictor:
     """Return a predictor over a fresh adapter that changes what the base says, not yet merged."""
     torch.manual_seed(0)
-    model = load_encoder(base, PAIR)
+    model = load_base(base, PAIR)
     adapted = attach(model, lora_config(model, Settings(targets="all-linear", alpha=32)))
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
@@ -155,7 +158,7 @@ def test_a_model_in_training_mode_is_put_into_evaluation_mode(tiny_bert: str) ->
 def test_a_plain_model_needs_no_adapter(tiny_bert: str, texts: list[str]) -> None:
     torch.manual_seed(0)
     objective = ClassificationObjective(load_tokenizer(tiny_bert), max_length=24)
-    predictor = Predictor(load_encoder(tiny_bert, PAIR), objective, verbose=False)
+    predictor = Predictor(load_base(tiny_bert, PAIR), objective, verbose=False)
     np.testing.assert_allclose(predictor.scores(texts), one_by_one(predictor, texts), rtol=0, atol=1e-5)
 
 
@@ -167,6 +170,94 @@ def test_the_bar_is_shown_from_1000_texts_on(tiny_bert: str, capsys: pytest.Capt
     predictor.scores(["good"] * 1000)
     captured = capsys.readouterr()
     assert captured.out == ""
+
+
+# --- answers ---------------------------------------------------------------------------------
+
+WORDS = LabelMap(("bad", "neutral", "good"))
+
+
+def text_predictor(base: str, tokens_per_batch: int | None = None) -> Predictor:
+    """Return a predictor over a text-to-text model with an adapter that changes what it says."""
+    model = load_base(base, WORDS)
+    torch.manual_seed(0)
+    adapted = attach(model, lora_config(model, Settings(targets="all-linear", alpha=32)))
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for name, parameter in adapted.named_parameters():
+            if "lora_B" in name:
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.05)
+    objective = LabelWordsObjective(
+        load_tokenizer(base), WORDS, Prompt("good or bad:\n{text}"), model.config, max_length=40
+    )
+    return Predictor(adapted.eval(), objective, tokens_per_batch=tokens_per_batch, verbose=False)
+
+
+@pytest.mark.parametrize("budget", [1, 64, 1024, 100_000])
+def test_answers_keep_the_order_of_the_texts(
+    tiny_t5: str, held_out_reviews: pd.DataFrame, budget: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor = text_predictor(tiny_t5, budget)
+    # In place of the model: the answer to a text is its first word, whatever that is.
+    first = len(predictor.objective.tokenizer("good or bad:", add_special_tokens=False)["input_ids"])
+    monkeypatch.setattr(predictor.model, "generate", lambda input_ids, **_: input_ids[:, first : first + 1])
+    words = np.random.default_rng(0).choice(["bad", "good", "film"], size=40)
+    texts = [f"{word} {text}" for word, text in zip(words, held_out_reviews["text"], strict=False)]
+    assert len({len(row["input_ids"]) for row in predictor.objective.encode(texts)}) > 5
+    found = predictor.answers(texts)
+    assert found.dtype == np.int64
+    assert found.tolist() == [{"bad": 0, "good": 2, "film": -1}[word] for word in words]
+
+
+def test_answers_depend_on_neither_budget_nor_order(fitted_t5: SentimentLoRA, texts: list[str]) -> None:
+    def new(budget: int) -> Predictor:
+        return Predictor(fitted_t5._model, fitted_t5._objective, tokens_per_batch=budget, verbose=False)
+
+    expected = new(100_000).answers(texts)
+    assert {0, 1} <= set(expected.tolist())
+    np.testing.assert_array_equal(new(64).answers(texts), expected)
+    shuffled = np.random.default_rng(0).permutation(len(texts))
+    np.testing.assert_array_equal(new(64).answers([texts[i] for i in shuffled]), expected[shuffled])
+    np.testing.assert_array_equal(new(1024).answers(iter(texts), total=len(texts)), expected)
+
+
+@pytest.mark.parametrize("budget", [1, 64, 100_000])
+def test_scores_of_words_depend_on_neither_budget_nor_order(tiny_t5: str, texts: list[str], budget: int) -> None:
+    unmerged = text_predictor(tiny_t5)
+    rows = unmerged.objective.encode(texts)
+    with torch.inference_mode():
+        expected = np.concatenate(
+            [unmerged.objective.scores(unmerged.model, unmerged.objective.collate([row])).numpy() for row in rows]
+        )
+    predictor = text_predictor(tiny_t5, budget)
+    np.testing.assert_allclose(predictor.scores(texts), expected, rtol=0, atol=1e-4)
+    shuffled = np.random.default_rng(0).permutation(len(texts))
+    np.testing.assert_allclose(predictor.scores([texts[i] for i in shuffled]), expected[shuffled], rtol=0, atol=1e-4)
+
+
+def test_nothing_gives_no_answers(tiny_t5: str) -> None:
+    predictor = text_predictor(tiny_t5)
+    for nothing in ([], iter(())):
+        answers = predictor.answers(nothing)
+        assert answers.shape == (0,)
+        assert answers.dtype == np.int64
+        assert predictor.scores(nothing).shape == (0, 3)
+
+
+def test_a_text_to_text_model_in_training_mode_is_put_into_evaluation_mode(tiny_t5: str) -> None:
+    predictor = text_predictor(tiny_t5)
+    expected = predictor.scores(["good film"])
+    predictor.model.train()
+    np.testing.assert_array_equal(predictor.scores(["good film"]), expected)
+    predictor.model.train()
+    predictor.answers(["good film"])
+    assert not predictor.model.training
+
+
+def test_an_encoder_has_no_answers(predictor: Predictor) -> None:
+    words = r"decode='generate' needs a model that writes text, such as google/flan-t5-base\."
+    with pytest.raises(ConfigError, match=words):
+        predictor.answers(["good film"])
 
 
 # --- threads ---------------------------------------------------------------------------------

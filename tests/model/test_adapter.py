@@ -21,7 +21,7 @@ from sentlora.model.adapter import (
     lora_config,
     target_modules,
 )
-from sentlora.model.architectures import head_modules
+from sentlora.model.architectures import fresh_modules_of, head_modules, head_of, writes_text
 from sentlora.settings import Settings
 
 BATCH = {
@@ -152,6 +152,61 @@ def test_the_count_from_a_config_is_that_of_the_model(architecture: str, tiny_mo
     assert count.trainable_without_head == sum(matrix.numel() for matrix in matrices)
 
 
+def flan_t5_base() -> Any:
+    """The config of google/flan-t5-base."""
+    return transformers.T5Config(
+        d_model=768,
+        d_kv=64,
+        d_ff=2048,
+        num_layers=12,
+        num_heads=12,
+        feed_forward_proj="gated-gelu",
+        tie_word_embeddings=False,
+        vocab_size=32_128,
+    )
+
+
+@pytest.mark.parametrize(
+    ("targets", "trainable"),
+    [
+        (["query", "value"], 884_736),  # 36 attentions, 2 matrices of each, 8 * (768 + 768)
+        (["query", "value", "output"], 1_327_104),
+        ("q, v, o", 1_327_104),
+    ],
+    ids=str,
+)
+def test_flan_t5_base_with_rank_8(targets: Any, trainable: int) -> None:
+    count = count_from_config(flan_t5_base(), Settings(r=8, targets=targets))
+    assert count.trainable == count.trainable_without_head == trainable
+    assert count == count_from_config(flan_t5_base(), Settings(r=8, targets=targets, train_head=False), num_labels=5)
+
+
+def test_the_total_of_flan_t5_base_holds_the_output_matrix_beside_the_embedding() -> None:
+    count = count_from_config(flan_t5_base(), Settings(r=8, targets="attention"))
+    assert count.total == 247_577_856 + 884_736  # the size of the published checkpoint, and the adapter
+
+
+def test_the_output_role_raises_the_count_of_query_and_value_by_half() -> None:
+    settings = Settings(r=4, targets=["query", "value"]), Settings(r=4, targets=["query", "value", "output"])
+    fewer, more = (count_from_config(flan_t5_base(), chosen).trainable for chosen in settings)
+    assert more == 1.5 * fewer
+
+
+def test_all_linear_layers_of_flan_t5_base_but_for_the_one_that_writes() -> None:
+    count = count_from_config(flan_t5_base(), Settings(r=8, targets="all-linear"))
+    attentions, feed_forwards = 36 * 4 * 8 * (768 + 768), 24 * 3 * 8 * (768 + 2_048)
+    assert count.trainable == attentions + feed_forwards
+
+
+def test_the_count_from_the_config_of_a_text_to_text_model_is_that_of_the_model(seq2seq: Any) -> None:
+    settings = Settings(r=3, targets="attention-all")
+    base = sum(parameter.numel() for parameter in seq2seq.parameters())
+    config = copy.deepcopy(seq2seq.config)
+    count = count_parameters(attach(seq2seq, lora_config(seq2seq, settings)))
+    assert count == count_from_config(config, settings, num_labels=3)
+    assert count.total == base + count.trainable
+
+
 # --- roles ---------------------------------------------------------------------------------
 
 
@@ -218,6 +273,57 @@ def test_roles_of_encoder_decoders(config: Any, query: str) -> None:
     assert not any(
         head in name for names in found.values() for name in names for head in head_modules(small.model_type)
     )
+
+
+# Kind -> where its layers are -> role -> names within a layer, in the encoder and in the decoder.
+T5_ATTENTIONS = [["layer.0.SelfAttention"], ["layer.0.SelfAttention", "layer.1.EncDecAttention"]]
+BART_ATTENTIONS = [["self_attn"], ["self_attn", "encoder_attn"]]
+T5_LETTERS = {"query": "q", "key": "k", "value": "v", "output": "o"}
+BART_NAMES = {"query": "q_proj", "key": "k_proj", "value": "v_proj", "output": "out_proj"}
+GATED = [
+    ["layer.1.DenseReluDense.wi_0", "layer.1.DenseReluDense.wi_1", "layer.1.DenseReluDense.wo"],
+    ["layer.2.DenseReluDense.wi_0", "layer.2.DenseReluDense.wi_1", "layer.2.DenseReluDense.wo"],
+]
+PLAIN = [
+    ["layer.1.DenseReluDense.wi", "layer.1.DenseReluDense.wo"],
+    ["layer.2.DenseReluDense.wi", "layer.2.DenseReluDense.wo"],
+]
+TEXT_TO_TEXT: dict[str, tuple[list[str], list[list[str]], dict[str, str], list[list[str]]]] = {
+    "t5": (["encoder.block", "decoder.block"], T5_ATTENTIONS, T5_LETTERS, PLAIN),
+    "flan-t5": (["encoder.block", "decoder.block"], T5_ATTENTIONS, T5_LETTERS, GATED),
+    "mt5": (["encoder.block", "decoder.block"], T5_ATTENTIONS, T5_LETTERS, GATED),
+    "bart": (["model.encoder.layers", "model.decoder.layers"], BART_ATTENTIONS, BART_NAMES, [["fc1", "fc2"]] * 2),
+}
+
+
+@pytest.mark.parametrize("kind", TEXT_TO_TEXT)
+@pytest.mark.parametrize("role", [role for role in ROLES if role != "head"])
+def test_a_role_means_these_modules_of_a_text_to_text_model(
+    kind: str, role: str, new_seq2seq: Callable[..., Any]
+) -> None:
+    stacks, attentions, names, feed_forward = TEXT_TO_TEXT[kind]
+    inner = feed_forward if role == "mlp" else [[f"{part}.{names[role]}" for part in parts] for parts in attentions]
+    expected = {
+        f"{stack}.{number}.{name}"
+        for stack, parts in zip(stacks, inner, strict=True)
+        for number in range(2)
+        for name in parts
+    }
+    model = new_seq2seq(kind)
+    assert set(target_modules(model, role)) == expected
+    assert lora_modules(attach(model, lora_config(model, Settings(targets=role)))) == expected
+
+
+def test_all_linear_never_adapts_the_layer_that_writes(seq2seq: Any) -> None:
+    linear = {name for name, module in seq2seq.named_modules() if isinstance(module, torch.nn.Linear)}
+    assert "lm_head" in linear
+    adapted = attach(seq2seq, lora_config(seq2seq, Settings(targets="all-linear")))
+    assert lora_modules(adapted) == linear - {"lm_head"}
+
+
+def test_the_layer_that_writes_is_no_target_by_its_name(seq2seq: Any) -> None:
+    with pytest.raises(TargetError, match="The target 'lm_head' names no linear layer of this model"):
+        target_modules(seq2seq, "lm_head")
 
 
 def test_ends_of_module_names_are_targets(tiny_model: Callable[..., Any]) -> None:
@@ -338,6 +444,32 @@ def test_everything_new_over_the_body_is_saved(architecture: str, tiny_model: Ca
     saved = {name.removeprefix("base_model.model.") for name in saved}
     assert new
     assert all(any(name.startswith(f"{head}.") for head in saved) for name in new)
+
+
+def test_a_text_to_text_model_has_no_head_to_train_or_save(seq2seq: Any) -> None:
+    assert writes_text(seq2seq)
+    assert head_of(seq2seq) == ("lm_head",)
+    assert fresh_modules_of(seq2seq) == ()
+    config = lora_config(seq2seq, Settings(targets="attention"))
+    assert config.task_type == TaskType.SEQ_2_SEQ_LM
+    adapted = attach(seq2seq, config)
+    assert adapted.peft_config["default"].modules_to_save is None
+    assert not [name for name, _ in adapted.named_modules() if "modules_to_save" in name]
+    assert all(".lora_" in name for name, parameter in adapted.named_parameters() if parameter.requires_grad)
+
+
+def test_a_lora_config_without_a_task_type_gets_that_of_the_model(seq2seq: Any) -> None:
+    config = LoraConfig(target_modules=target_modules(seq2seq, "query"))
+    adapted = attach(seq2seq, config)
+    assert adapted.peft_config["default"].task_type == TaskType.SEQ_2_SEQ_LM
+    assert adapted.peft_config["default"].modules_to_save is None
+    assert config.task_type is None, "the user's own object stays as it was"
+
+
+def test_an_encoder_writes_no_text(architecture: str, tiny_model: Callable[..., Any]) -> None:
+    model = tiny_model(architecture)
+    assert not writes_text(model)
+    assert head_of(model) == fresh_modules_of(model) == head_modules(architecture)
 
 
 def test_the_settings_reach_peft(tiny_model: Callable[..., Any]) -> None:

@@ -16,7 +16,7 @@ from sentlora import SentimentLoRA
 from sentlora.errors import AdapterFolderError
 from sentlora.labels import LabelMap
 from sentlora.model.adapter import count_parameters
-from sentlora.model.backbone import load_encoder
+from sentlora.model.backbone import load_base
 from sentlora.sharing.adapter_weights import load_adapter
 
 PAIR = LabelMap(("negative", "positive"))
@@ -35,7 +35,7 @@ def edit_weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], None]
 
 
 def test_every_weight_comes_back(folder: Path, tiny_bert: str) -> None:
-    model = load_adapter(load_encoder(tiny_bert, PAIR), folder)
+    model = load_adapter(load_base(tiny_bert, PAIR), folder)
     weights = load_file(folder / "adapter_model.safetensors")
     assert any("lora_B" in name for name in weights)
     assert any("classifier" in name for name in weights)
@@ -47,7 +47,7 @@ def test_every_weight_comes_back(folder: Path, tiny_bert: str) -> None:
 
 @pytest.mark.parametrize("train_head", [True, False])
 def test_what_trained_is_still_counted(folder: Path, tiny_bert: str, train_head: bool) -> None:
-    count = count_parameters(load_adapter(load_encoder(tiny_bert, PAIR), folder, train_head=train_head))
+    count = count_parameters(load_adapter(load_base(tiny_bert, PAIR), folder, train_head=train_head))
     assert count.trainable_without_head > 0
     assert count.trainable - count.trainable_without_head == (2 * 32 + 2) * train_head
 

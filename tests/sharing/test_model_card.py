@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from pathlib import Path
+from typing import Any
 
 import huggingface_hub
 import numpy as np
@@ -86,3 +87,71 @@ def test_the_card_of_a_run_with_a_lora_config_does_not_claim_other_settings(tiny
     card = (clf.save(tmp_path / "adapter") / "README.md").read_text()
     for wrong in ("| `r` | `8` |", "| `alpha` | `16` |", "| `dropout` | `0.05` |", "| `targets` | `attention` |"):
         assert wrong not in card
+
+
+# --- text-to-text adapters -------------------------------------------------------------------
+
+TEXT_TO_TEXT = dataclasses.replace(
+    CONFIG,
+    base_model="google/flan-t5-base",
+    labels=LabelMap(("1", "2"), words=("bad", "good")),
+    objective="label-words",
+    prompt="Rate this {{review}}.\nTitle: {title} Text: {body}",
+    decode="generate",
+)
+
+
+def block_for_plain_peft(card: str) -> str:
+    (block,) = [block for block in python_blocks(card) if "PeftModel" in block]
+    assert "sentlora" not in block
+    return block
+
+
+def test_the_card_of_a_text_to_text_adapter_asks_as_it_was_trained() -> None:
+    card = model_card(TEXT_TO_TEXT, "google/flan-t5-base", None)
+    block = block_for_plain_peft(card)
+    assert "which lets the model write its answer (`bad`, `good`):" in card
+    assert "AutoModelForSeq2SeqLM.from_pretrained('google/flan-t5-base')" in block
+    assert repr("Rate this {review}.\nI loved it") in block
+    assert "max_length=77" in block
+    assert "AutoPeftModel" not in card
+    assert "num_labels" not in card
+    assert "0 `1`, 1 `2`" in card
+    compile(block, "card", "exec")
+
+
+@pytest.mark.parametrize("template", ["It's {text}", "Say \"yes\" or 'no':\n{text}", "a \\ b {text}", "```\n{text}"])
+def test_a_question_with_odd_characters_is_still_python(template: str) -> None:
+    card = model_card(dataclasses.replace(TEXT_TO_TEXT, prompt=template), "x/y", None)
+    block = block_for_plain_peft(card)
+    compile(block, "card", "exec")
+    assert repr(template.format(text="I loved it")) in block
+
+
+def test_a_text_to_text_adapter_without_a_question_is_asked_in_plain_words() -> None:
+    block = block_for_plain_peft(model_card(dataclasses.replace(TEXT_TO_TEXT, prompt=None), "x/y", None))
+    assert repr("Classify the sentiment of this text as bad or good:\nI loved it") in block
+
+
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
+@pytest.mark.parametrize("text", ["a good film", "the plot was awful and dull"])
+def test_the_lines_for_plain_peft_write_the_label(
+    fitted_t5: SentimentLoRA, saved_t5: Path, tiny_t5: str, text: str
+) -> None:
+    block = block_for_plain_peft((saved_t5 / "README.md").read_text())
+    assert repr(tiny_t5) in block, "the base is where it was in training"
+    # Nothing but the folder and the example is put in.
+    ran = block.replace("path/to/this/folder", str(saved_t5)).replace("I loved it", text)
+    namespace: dict[str, Any] = {}
+    exec(ran, namespace)
+    asked = namespace["tokenizer"].decode(namespace["inputs"]["input_ids"][0], skip_special_tokens=True)
+    assert asked == f"good or bad: {text}"
+    assert namespace["answers"] == fitted_t5.predict(text).tolist()
+    assert namespace["answers"][0] in fitted_t5.labels_.words
+
+
+def test_the_lines_for_sentlora_run_with_a_text_to_text_adapter(saved_t5: Path) -> None:
+    block = next(b for b in python_blocks((saved_t5 / "README.md").read_text()) if "import SentimentLoRA" in b)
+    namespace: dict[str, Any] = {}
+    exec(block.replace("path/to/this/folder", str(saved_t5)), namespace)
+    assert namespace["clf"].classes_.tolist() == ["negative", "positive"]

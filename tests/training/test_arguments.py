@@ -8,12 +8,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import TrainingArguments
+from transformers import Seq2SeqTrainingArguments, TrainingArguments
 
 from sentlora.errors import ConfigError
 from sentlora.evaluation.metrics import compute, headline
 from sentlora.settings import Settings
-from sentlora.training.arguments import DIFFERENCES, check_arguments, check_request, has_checkpoint, training_arguments
+from sentlora.training.arguments import (
+    DIFFERENCES,
+    check_arguments,
+    check_request,
+    has_bf16,
+    has_checkpoint,
+    seq2seq_arguments,
+    training_arguments,
+)
 
 FROM_SETTINGS = {
     "output_dir": "out",
@@ -152,3 +160,128 @@ def test_a_request_is_checked_as_a_whole(tmp_path: Path) -> None:
     check_request(Settings(early_stopping=1), args=best)
     check_request(Settings())
     assert list(tmp_path.iterdir()) == []
+
+
+# --- models that write their answer ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("model_type", ["t5", "mt5", "umt5", "longt5"])
+def test_fp16_is_refused_for_t5_with_the_reason(model_type: str) -> None:
+    args = TrainingArguments("out", fp16=True, use_cpu=True)
+    words = (
+        f"fp16=True does not work with {model_type}: its activations leave the range of float16, and the loss becomes "
+        "NaN. Use bf16=True where the GPU has it, or leave both off."
+    )
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        check_arguments(args, model_type=model_type)
+
+
+@pytest.mark.parametrize("model_type", ["bart", "bert", ""])
+def test_the_reason_of_t5_is_not_given_for_others(model_type: str) -> None:
+    with pytest.raises(ConfigError, match="fp16=True needs a GPU; this run is on the CPU"):
+        check_arguments(TrainingArguments("out", fp16=True, use_cpu=True), model_type=model_type)
+    check_arguments(TrainingArguments("out", use_cpu=True), model_type=model_type)
+
+
+def test_t5_without_fp16_passes() -> None:
+    check_arguments(TrainingArguments("out", use_cpu=True), model_type="t5")
+    check_arguments(TrainingArguments("out", bf16=True, use_cpu=True), model_type="t5")
+
+
+@pytest.mark.parametrize("supported", [False, True])
+def test_bfloat16_is_used_where_the_gpu_computes_in_it_by_itself(
+    monkeypatch: pytest.MonkeyPatch, supported: bool
+) -> None:
+    asked = []
+
+    def is_bf16_supported(including_emulation: bool = True) -> bool:
+        asked.append(including_emulation)
+        return supported
+
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", is_bf16_supported)
+    assert has_bf16(torch.device("cuda", 0)) is supported
+    assert asked == [False], "an older GPU that only imitates it loses time"
+    assert not has_bf16(torch.device("cpu"))
+    assert not has_bf16(torch.device("mps"))
+    assert asked == [False]
+
+
+def test_bfloat16_is_off_unless_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert training_arguments(Settings(), "out").bf16 is False
+    # Upstream itself refuses it on a machine without such a GPU.
+    monkeypatch.setattr("sentlora.training.arguments.TrainingArguments", lambda **values: values)
+    assert training_arguments(Settings(), "out", bf16=True)["bf16"] is True
+
+
+UNUSUAL: dict[str, Any] = {
+    "lr_scheduler_type": "cosine_with_restarts",
+    "lr_scheduler_kwargs": {"num_cycles": 3},
+    "warmup_steps": 17,
+    "optim": "adafactor",
+    "optim_args": "scale_parameter=False",
+    "adam_beta2": 0.91,
+    "max_grad_norm": 0.3,
+    "label_smoothing_factor": 0.2,
+    "logging_strategy": "steps",
+    "logging_steps": 7,
+    "logging_first_step": True,
+    "report_to": "none",
+    "eval_strategy": "steps",
+    "eval_steps": 14,
+    "save_strategy": "steps",
+    "save_steps": 28,
+    "save_total_limit": 3,
+    "load_best_model_at_end": True,
+    "metric_for_best_model": "accuracy",
+    "gradient_accumulation_steps": 5,
+    "train_sampling_strategy": "group_by_length",
+    "dataloader_drop_last": True,
+    "remove_unused_columns": False,
+    "label_names": ["labels"],
+    "disable_tqdm": True,
+    "data_seed": 9,
+    "seed": 8,
+    "num_train_epochs": 2.5,
+    "weight_decay": 0.07,
+    "accelerator_config": {"split_batches": True},
+    "run_name": "one",
+    "use_cpu": True,
+}
+
+
+@pytest.mark.parametrize("values", [UNUSUAL, {}], ids=["unusual", "usual"])
+def test_arguments_keep_every_value_in_the_form_for_text_to_text_models(values: dict[str, Any]) -> None:
+    args = TrainingArguments("out", **values)
+    turned = seq2seq_arguments(args)
+    assert type(turned) is Seq2SeqTrainingArguments
+    names = [field.name for field in dataclasses.fields(TrainingArguments)]
+    assert set(values) <= set(names)
+    assert {name: getattr(turned, name) for name in names} == {name: getattr(args, name) for name in names}
+    assert turned.get_warmup_steps(1_000) == args.get_warmup_steps(1_000)
+    assert turned.device == args.device
+
+
+def test_a_value_that_was_set_afterwards_is_kept() -> None:
+    args = TrainingArguments("out", learning_rate=1e-3)
+    args.learning_rate = 7e-4
+    assert seq2seq_arguments(args).learning_rate == 7e-4
+
+
+def test_our_own_arguments_keep_every_value_in_the_form_for_text_to_text_models() -> None:
+    args = training_arguments(SETTINGS, "out")
+    turned = seq2seq_arguments(args)
+    names = [field.name for field in dataclasses.fields(TrainingArguments)]
+    assert {name: getattr(turned, name) for name in names} == {name: getattr(args, name) for name in names}
+
+
+def test_arguments_that_have_the_form_are_left_alone() -> None:
+    args = Seq2SeqTrainingArguments("out", predict_with_generate=True, generation_max_length=9)
+    assert seq2seq_arguments(args) is args
+
+
+def test_the_arguments_of_a_subclass_lose_only_what_is_its_own() -> None:
+    @dataclasses.dataclass
+    class Mine(TrainingArguments):
+        extra: int = 3
+
+    assert seq2seq_arguments(Mine("out", learning_rate=7e-4)).learning_rate == 7e-4

@@ -6,6 +6,9 @@ from typing import Any
 import pytest
 import torch
 
+from sentlora.data.prompts import Prompt
+from sentlora.labels import LabelMap
+from sentlora.model.label_words import LabelWordsObjective
 from sentlora.training.micro_batches import micro_batches
 from sentlora.training.trainer import weighted_loss
 
@@ -61,3 +64,50 @@ def test_the_gradients_of_the_parts_add_up_to_that_of_the_batch(tiny_model: Call
     for name, gradient in whole.items():
         # Left padding shifts the positions of BERT, but for both ways alike.
         torch.testing.assert_close(added[name], gradient, rtol=0, atol=1e-6)
+
+
+def test_only_the_texts_are_narrowed_even_where_answers_are_as_wide() -> None:
+    lengths = [6, 2, 1, 5]
+    batch = padded(lengths)
+    answers = torch.arange(24).view(4, 6)
+    batch |= {"labels": answers, "decoder_input_ids": answers + 100, "token_type_ids": batch["attention_mask"] * 3}
+    assert batch["labels"].shape == batch["input_ids"].shape
+    parts = micro_batches(batch, 6)
+    assert [len(part["labels"]) for part in parts] == [1, 1, 2]
+    order = [0, 3, 1, 2]
+    for name in ("labels", "decoder_input_ids"):
+        assert torch.equal(torch.cat([part[name] for part in parts]), batch[name][order])
+    for part, width in zip(parts, (6, 5, 2), strict=True):
+        for name in ("input_ids", "attention_mask", "token_type_ids"):
+            assert part[name].shape == (len(part["labels"]), width)
+
+
+@pytest.mark.parametrize("weights", [None, torch.tensor([1.0, 3.0, 0.5])], ids=["equal", "weighted"])
+def test_the_parts_of_a_batch_of_answers_have_its_loss_and_its_gradient(
+    seq2seq: Any, t5_tokenizer: Any, weights: torch.Tensor | None
+) -> None:
+    labels = LabelMap(("bad", "neutral", "very good"))
+    objective = LabelWordsObjective(t5_tokenizer, labels, Prompt("{text}"), seq2seq.config, max_length=30)
+    rows = objective.encode(["good " * n for n in (3, 9, 1, 4, 4, 10, 2, 7)])
+    batch = objective.collate([{**row, "labels": i % 3} for i, row in enumerate(rows)])
+    loss = weighted_loss(weights, class_ids=objective.class_ids)
+    items = (batch["labels"] != -100).sum()
+    assert len({int((answer != -100).sum()) for answer in batch["labels"]}) > 1, "answers of unequal lengths"
+
+    def total_and_gradients(parts: list[dict[str, torch.Tensor]]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        seq2seq.zero_grad()
+        total = torch.zeros(())
+        for part in parts:
+            inputs = {name: value for name, value in part.items() if name != "labels"}
+            of_part = loss(seq2seq(**inputs), part["labels"], num_items_in_batch=items)
+            of_part.backward()
+            total += of_part.detach()
+        return total, {name: p.grad.clone() for name, p in seq2seq.named_parameters() if p.grad is not None}
+
+    expected, whole = total_and_gradients([batch])
+    assert len(micro_batches(batch, 12)) > 2
+    found, added = total_and_gradients(micro_batches(batch, 12))
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+    assert max(gradient.abs().max() for gradient in whole.values()) > 1e-3
+    for name, gradient in whole.items():
+        torch.testing.assert_close(added[name], gradient, rtol=0, atol=1e-6, msg=name)

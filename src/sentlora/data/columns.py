@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import pandas as pd
 from datasets import Dataset, DatasetDict
 
 from sentlora.data.catalogue import Recipe
-from sentlora.data.recipes import get_recipe, list_recipes, read_source
+from sentlora.data.prompts import Prompt
+from sentlora.data.recipes import Source, get_recipe, list_recipes, read_source
 from sentlora.data.splits import build_splits, split_name
 from sentlora.data.tables import Table, table_of, table_of_xy
 from sentlora.errors import DataError
@@ -28,6 +30,7 @@ class SentimentData:
         source: Where the data came from, in a few words.
         recipe: The recipe, where the data came from one.
         eval_split: The split to report results on: the recipe's, else ``test``.
+        prompt: The prompt that was asked for; else the recipe's own, where it has one.
     """
 
     splits: DatasetDict
@@ -35,6 +38,7 @@ class SentimentData:
     source: str
     recipe: Recipe | None = None
     eval_split: str = "test"
+    prompt: Prompt | None = None
 
     def rows_to_report_on(self) -> Dataset:
         """Return the only split; of several the one to report results on, else ``validation``.
@@ -70,6 +74,8 @@ def read_data(
     labels: LabelMap | Sequence[str] | Mapping[Any, str] | None = None,
     text_column: str | None = None,
     label_column: str | None = None,
+    prompt: Prompt | None = None,
+    fields_required: bool = False,
     default_split: str = "train",
     verbose: bool = True,
 ) -> SentimentData:
@@ -78,11 +84,15 @@ def read_data(
     Args:
         data: A DataFrame; a ``Dataset`` or ``DatasetDict``; a mapping from split names to any of these;
             a mapping from column names to columns; a path to a .csv, .tsv, .jsonl, .json or .parquet file; a
-            recipe or its name (``imdb``, ``imdb:test``); a Hub id; or the texts, with ``y``.
+            recipe or its name (``imdb``, ``imdb:test``); a Hub id; or the texts, with ``y``. Where the prompt has
+            fields, also rows of fields with ``y``: a list of dicts, or a DataFrame.
         y: The labels, where ``data`` are the texts; paired by position.
         labels: The classes. Found in the training split when not given; with them a single class is enough.
         text_column: The column of the texts; found by its name when not given.
         label_column: The column of the labels; found by its name when not given.
+        prompt: Where its fields are columns, and no ``text_column`` is given, the texts are made of them. Without
+            one a recipe makes its texts by its own prompt.
+        fields_required: Refuse data without the fields of the prompt, in place of taking their plain texts.
         default_split: The name of the only split, where the data have no splits of their own or one was asked
             for by name.
         verbose: Print notices: which source was taken, how many texts are empty.
@@ -101,30 +111,46 @@ def read_data(
         ([1, 0], '0 = negative, 1 = positive')
     """
     if y is not None:
-        tables, source, recipe = {default_split: _paired(data, y, text_column)}, "texts and labels", None
+        table = _paired(data, y, text_column, prompt, fields_required)
+        splits, label_map = build_splits({default_split: table}, labels, verbose=verbose)
+        return SentimentData(splits, label_map, "texts and labels", prompt=prompt)
+    if isinstance(data, str | Path | Recipe):
+        found = read_source(data, prompt=prompt, fields_required=fields_required, verbose=verbose)
     else:
-        if isinstance(data, str | Path | Recipe):
-            found = read_source(data, verbose=verbose)
-            data, source, recipe = found.data, found.words, found.recipe
-        else:
-            source, recipe = _name_of(data), None
-        if recipe is not None:
-            # The rows of a recipe are prepared, whatever their columns are called at the source.
-            text_column, label_column = "text", "label"
-        parts = _parts(data, default_split)
-        tables = {
-            name: _table(name, part, text_column, label_column, alone=len(parts) == 1) for name, part in parts.items()
-        }
-    splits, label_map = build_splits(tables, labels, verbose=verbose)
+        found = Source(data, _name_of(data))
+    parts = _parts(found.data, default_split)
     # The rows that load_recipe returned bring no recipe, but they carry its name.
-    known_as = recipe if recipe is not None else _recipe_of(data)
-    return SentimentData(splits, label_map, source, recipe, "test" if known_as is None else known_as.eval_split)
+    known = found.recipe if found.recipe is not None else _recipe_of(parts)
+    read = partial(
+        table_of, text_column=text_column, label_column=label_column, prompt=prompt, fields_required=fields_required
+    )
+    if known is not None and (found.recipe is not None or _are_prepared(parts)):
+        known.with_prompt(prompt, fields_required=fields_required)  # refuses fields that plain texts do not have
+        # Whatever their columns are called at the source.
+        read = partial(table_of, text_column="text", label_column="label")
+        labels = _labels_of(known, parts) if labels is None else labels
+    tables = {name: _table(name, part, read, alone=len(parts) == 1) for name, part in parts.items()}
+    splits, label_map = build_splits(tables, labels, verbose=verbose)
+    own, eval_split = (None, "test") if known is None else (known.parsed_prompt, known.eval_split)
+    return SentimentData(splits, label_map, found.words, found.recipe, eval_split, own if prompt is None else prompt)
 
 
-def _recipe_of(data: Any) -> Recipe | None:
-    first = next(iter(data.values()), None) if isinstance(data, Mapping) else None
+def _recipe_of(parts: Mapping[str, Any]) -> Recipe | None:
+    first = next(iter(parts.values()), None)
     name = first.info.dataset_name if isinstance(first, Dataset) else None
     return get_recipe(name) if name is not None and name in list_recipes() else None
+
+
+def _are_prepared(parts: Mapping[str, Any]) -> bool:
+    return all(isinstance(part, Dataset) and set(part.column_names) == {"text", "label"} for part in parts.values())
+
+
+def _labels_of(known: Recipe, parts: Mapping[str, Any]) -> LabelMap | None:
+    """Return the labels as the recipe writes them, which know more than the names: ratings, values of the source."""
+    found = known.label_map
+    features = [part.features["label"] for part in parts.values()]
+    same = found is not None and all(getattr(feature, "names", None) == list(found.names) for feature in features)
+    return found if same else None
 
 
 def _name_of(data: Any) -> str:
@@ -149,18 +175,18 @@ def _parts(data: Any, default_split: str) -> dict[str, Any]:
     return {default_split: data}
 
 
-def _table(name: str, part: Any, text_column: str | None, label_column: str | None, *, alone: bool) -> Table:
+def _table(name: str, part: Any, read: Callable[[Any], Table], *, alone: bool) -> Table:
     try:
-        return table_of(part, text_column, label_column)
+        return read(part)
     except DataError as error:
         if alone:
             raise
         raise DataError(f"In the split {name!r}: {error}") from error
 
 
-def _paired(texts: Any, y: Any, text_column: str | None) -> Table:
+def _paired(texts: Any, y: Any, text_column: str | None, prompt: Prompt | None, fields_required: bool) -> Table:
     if isinstance(texts, pd.DataFrame) and text_column is not None:
         if text_column not in texts.columns:
             raise DataError(f"There is no column {text_column!r}; found the columns {list(texts.columns)}.")
-        texts = texts[text_column]
-    return table_of_xy(texts, y)
+        return table_of_xy(texts[text_column], y)
+    return table_of_xy(texts, y, prompt=prompt, fields_required=fields_required)

@@ -92,7 +92,9 @@ def with_validation(
     return kept
 
 
-def with_test(splits: DatasetDict, name: str = "test", fraction: float = 0.2) -> DatasetDict:
+def with_test(
+    splits: DatasetDict, name: str = "test", fraction: float = 0.2, *, texts: Sequence[str] | None = None
+) -> DatasetDict:
     """Hold a split out of ``train`` to report results on.
 
     Only rows whose normalised text occurs once are drawn, so no text of it is left in ``train``. The seed is
@@ -102,6 +104,7 @@ def with_test(splits: DatasetDict, name: str = "test", fraction: float = 0.2) ->
         splits: Has a split ``train`` with the columns ``text`` and ``label`` (ids).
         name: Of the new split.
         fraction: Part of the training rows to hold out.
+        texts: Other texts of the training rows, to tell by which rows are copies.
 
     Returns:
         ``train`` without the rows, the other splits, and the new one.
@@ -113,9 +116,8 @@ def with_test(splits: DatasetDict, name: str = "test", fraction: float = 0.2) ->
     """
     train = splits["train"]
     labels = np.asarray(train["label"], dtype=np.int64)
-    rows = draw(
-        labels, round(fraction * len(labels)), DEFAULT_SEED, eligible=occurs_once(train["text"]), leave_one=True
-    )
+    single = occurs_once(train["text"] if texts is None else texts)
+    rows = draw(labels, round(fraction * len(labels)), DEFAULT_SEED, eligible=single, leave_one=True)
     return DatasetDict({**splits, "train": _without(train, rows), name: train.select(np.sort(rows))})
 
 

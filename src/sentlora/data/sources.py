@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,7 +15,8 @@ from typing import Any
 import datasets
 import pandas as pd
 
-from sentlora.data.catalogue import Recipe
+from sentlora.data.catalogue import PackageTable, Recipe
+from sentlora.data.files import read_table
 from sentlora.data.tables import Table, table_of
 from sentlora.errors import RecipeError
 
@@ -113,9 +115,7 @@ def _folder(recipe: Recipe) -> Place:
     words = f"the folder SENTLORA_DATA ({folder})"
     if not there:
         return Place(words, "", dict, missing=f"{words} holds no {', '.join(path.name for path in paths.values())}")
-    # These files were made for sentlora and have its own column names.
-    plain = replace(recipe, text_column="text", label_column="label")
-    return Place(words, _stamp(*there.values()), partial(_read_files, plain, there), whole="train" in there)
+    return Place(words, _stamp(*there.values()), partial(_read_folder, recipe, there), whole="train" in there)
 
 
 def _package(recipe: Recipe) -> Place:
@@ -131,7 +131,8 @@ def _package(recipe: Recipe) -> Place:
         words = f"the package {package.distribution} {version(package.distribution)}"
     except PackageNotFoundError:
         words = f"the package {package.distribution}"
-    return Place(words, f"{words}:{_stamp(path)}", partial(_read_package, path, package.source), holds=package.holds)
+    read = partial(_read_archive, recipe, package, path) if package.members else partial(_read_csv, package, path)
+    return Place(words, f"{words}:{_stamp(path)}", read, holds=package.holds)
 
 
 def _hub(recipe: Recipe, hub_id: str) -> Place:
@@ -141,20 +142,57 @@ def _hub(recipe: Recipe, hub_id: str) -> Place:
 
 
 def _read_files(recipe: Recipe, paths: Mapping[str, Path]) -> Tables:
-    return {split: table_of(path, recipe.text_column, recipe.label_column) for split, path in paths.items()}
+    return {split: _table(recipe, path) for split, path in paths.items()}
 
 
-def _read_package(path: Path, source: str) -> Tables:
+def _read_folder(recipe: Recipe, paths: Mapping[str, Path]) -> Tables:
+    # What was made for sentlora has its column names, and texts that are finished.
+    finished = replace(recipe, text_column="text", label_column="label", prompt="", unescape=False)
+    return {
+        split: _table(finished if {"text", "label"} <= set(read_table(path).columns) else recipe, path)
+        for split, path in paths.items()
+    }
+
+
+def _read_csv(package: PackageTable, path: Path) -> Tables:
     frame = pd.read_csv(path, dtype={"text": str, "label": "int64", "source": str}, keep_default_na=False)
-    return {"train": table_of(frame[frame["source"] == source], "text", "label")}
+    return {"train": table_of(frame[frame["source"] == package.source], "text", "label")}
+
+
+def _read_archive(recipe: Recipe, package: PackageTable, path: Path) -> Tables:
+    tables = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for split, member in package.members.items():
+                with archive.open(member) as stream:
+                    frame = pd.read_csv(stream, sep="\t", dtype=str, keep_default_na=False)
+                tables[split] = _table(recipe, frame)
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise RecipeError(
+            f"The file {path.name} of the package {package.distribution} is not as expected ({error}); install it anew"
+        ) from error
+    return tables
 
 
 def _read_hub(recipe: Recipe, hub_id: str) -> Tables:
     loaded = load_from_hub(hub_id, recipe.hub_config)
     wanted = {split: loaded[split] for split in recipe.splits if split in loaded} or dict(loaded)
-    tables = {split: table_of(rows, recipe.text_column, recipe.label_column) for split, rows in wanted.items()}
+    tables = {split: _table(recipe, rows) for split, rows in wanted.items()}
     # The recipe says what the ids are called; some datasets on the Hub have shorter names for them.
     return {split: replace(table, names=None if recipe.labels else table.names) for split, table in tables.items()}
+
+
+def _table(recipe: Recipe, rows: Any) -> Table:
+    """Read one split with the source's own columns."""
+    fields = recipe.parsed_prompt if recipe.has_fields else None
+    return table_of(
+        rows,
+        None if fields else recipe.text_column,
+        recipe.label_column,
+        prompt=fields,
+        fields_required=True,
+        unescape=recipe.unescape,
+    )
 
 
 def _stamp(*paths: Path) -> str:

@@ -15,6 +15,7 @@ from sentlora.data.checks import check_texts, say_empty
 from sentlora.data.tables import Table
 from sentlora.errors import DataError, LabelError
 from sentlora.labels import LabelMap
+from sentlora.ratings import bin_of
 
 _OTHER_NAMES = {
     "valid": "validation",
@@ -85,7 +86,8 @@ def split_name(name: Any) -> str:
 
 def _visible(tables: Mapping[str, Table], labels: Any, verbose: bool) -> dict[str, Table]:
     """Leave out the splits whose labels are all -1, as benchmarks publish their test splits."""
-    if labels is not None and -1 in LabelMap.of(labels).raw:
+    given = None if labels is None else LabelMap.of(labels)
+    if given is not None and (-1 in given.raw or bin_of(-1, given.bins, given.step) is not None):
         return dict(tables)
     # A bare -1 is a class like any other where the training labels have it, and LabelMap then asks what it means.
     hidden = [
@@ -123,7 +125,8 @@ def _map_of(tables: Mapping[str, Table], labels: Any) -> LabelMap:
 def _encoded(name: str, table: Table, label_map: LabelMap, verbose: bool) -> Any:
     names = table.names
     if names is not None:
-        if set(names) <= set(label_map.names):
+        # The ids of a dataset's own classes are no ratings, whatever they look like.
+        if label_map.bins or set(names) <= set(label_map.names):
             table = replace(table, labels=[_name(names, label) for label in table.labels])
         else:
             pairs = ", ".join(f"{i} = {label}" for i, label in enumerate(names))

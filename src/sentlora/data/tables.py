@@ -7,28 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from datasets import ClassLabel, Dataset
 
-from sentlora.data.checks import sequence_of
 from sentlora.data.files import UNTYPED_SUFFIXES, read_table, typed_labels
+from sentlora.data.headers import find_columns, find_fields, find_label_column, is_texty
+from sentlora.data.prompts import Prompt
+from sentlora.data.rows import bodies, sequence_of, texts_of
+from sentlora.data.text import unescaped
 from sentlora.errors import DataError
-
-# Where several of these are there, the first in the list is taken.
-TEXT_COLUMNS = (
-    "text",
-    "sentence",
-    "review",
-    "content",
-    "comment",
-    "tweet",
-    "body",
-    "message",
-    "document",
-    "review_text",
-)
-LABEL_COLUMNS = ("label", "labels", "sentiment", "class", "target", "category", "polarity", "label_text")
 
 
 @dataclass(frozen=True)
@@ -38,7 +25,7 @@ class Table:
     Attributes:
         texts: What should be strings.
         labels: Values as they stand in the data; ids where there are ``names``.
-        text_column: What the column of the texts is called, for messages.
+        text_column: What the column of the texts is called, for messages; the fields where the texts are made of them.
         label_column: What the column of the labels is called, for messages.
         names: The class names by id, where the data bring them along.
     """
@@ -50,7 +37,15 @@ class Table:
     names: tuple[str, ...] | None = None
 
 
-def table_of(data: Any, text_column: str | None = None, label_column: str | None = None) -> Table:
+def table_of(
+    data: Any,
+    text_column: str | None = None,
+    label_column: str | None = None,
+    *,
+    prompt: Prompt | None = None,
+    fields_required: bool = False,
+    unescape: bool = False,
+) -> Table:
     """Find the texts and the labels in one table.
 
     Args:
@@ -58,6 +53,9 @@ def table_of(data: Any, text_column: str | None = None, label_column: str | None
             from column names to columns of equal length.
         text_column: The column of the texts; found by its name when it is not given.
         label_column: The column of the labels; found by its name when it is not given.
+        prompt: Where its fields are columns and no ``text_column`` is given, the texts are made of them.
+        fields_required: Whether the fields of the prompt have to be there.
+        unescape: Undo HTML entities and enclosing quotation marks in each text or field.
 
     Raises:
         DataError: If this is no table, or a column is not there.
@@ -66,30 +64,38 @@ def table_of(data: Any, text_column: str | None = None, label_column: str | None
         >>> table = table_of({"Review": ["good", "bad"], "stars": [5, 1]}, label_column="stars")
         >>> table.text_column, list(table.labels)
         ('Review', [5, 1])
+        >>> rows = [{"title": "Good", "body": "It works.", "label": 1}]
+        >>> table_of(rows, prompt=Prompt("{title}: {body}")).texts
+        ['Good: It works.']
     """
-    if isinstance(data, Dataset):
-        return _table_of_dataset(data, text_column, label_column)
-    untyped = isinstance(data, str | Path) and Path(data).suffix.lower() in UNTYPED_SUFFIXES
-    frame = _frame_of(data)
-    columns = [str(column) for column in frame.columns]
-    repeated = sorted({column for column in columns if columns.count(column) > 1})
-    if repeated:
-        raise DataError(f"Two columns are called {repeated[0]!r}; rename one of them. Found the columns {columns}.")
-    frame = frame.set_axis(columns, axis=1)
-    text, label = find_columns(columns, lambda column: _is_texty(frame[column].head(1000)), text_column, label_column)
-    labels = frame[label].tolist()
-    return Table(frame[text].tolist(), typed_labels(labels) if untyped else labels, text, label)
+    header = _header_of_dataset(data) if isinstance(data, Dataset) else _header_of_frame(data)
+
+    def cells(column: str) -> list[Any]:
+        found = header.cells(column)
+        return [unescaped(cell) if isinstance(cell, str) else cell for cell in found] if unescape else found
+
+    fields = find_fields(header.columns, prompt, text_column, required=fields_required)
+    if fields and prompt is not None:
+        label = find_label_column(header.columns, label_column, fields)
+        texts, text = bodies(prompt, {name: cells(name) for name in fields}), ", ".join(fields)
+    else:
+        text, label = find_columns(header.columns, header.is_texty, text_column, label_column)
+        texts = cells(text)
+    return Table(texts, header.labels(label), text, label, header.names(label))
 
 
-def table_of_xy(x: Any, y: Any) -> Table:
+def table_of_xy(x: Any, y: Any, *, prompt: Prompt | None = None, fields_required: bool = False) -> Table:
     """Pair texts with labels, by position.
 
     Args:
-        x: A list, tuple, Series, array or iterator of texts.
+        x: A list, tuple, Series, array or iterator of texts, or of dicts with the fields of the prompt; or a
+            DataFrame with the fields.
         y: As many labels, in any such form.
+        prompt: Makes one text of the fields of a row.
+        fields_required: Whether a DataFrame must have the fields.
 
     Raises:
-        DataError: If the lengths differ.
+        DataError: If the lengths differ, or a row lacks fields and has others.
 
     Example:
         >>> table_of_xy(["good", "bad"], [1, 0]).labels
@@ -99,99 +105,57 @@ def table_of_xy(x: Any, y: Any) -> Table:
         raise DataError(
             f"Expected texts and labels as two lists; found the single string {x if isinstance(x, str) else y!r}."
         )
-    texts, labels = sequence_of(x, "texts"), sequence_of(y, "labels")
+    texts, labels = texts_of(x, prompt, fields_required=fields_required), sequence_of(y, "labels")
     if len(texts) != len(labels):
         raise DataError(f"Expected one label per text; found {len(texts):,} texts and {len(labels):,} labels.")
     return Table(texts, labels, text_column="X", label_column="y")
 
 
-def find_columns(
-    columns: Sequence[str], is_texty: Callable[[str], bool], text_column: str | None, label_column: str | None
-) -> tuple[str, str]:
-    """Decide which column holds the texts and which the labels.
+@dataclass(frozen=True)
+class _Header:
+    """What the search for columns needs to know of a table, whatever kind of table it is."""
 
-    A column that is named is taken. Otherwise the common names are tried in their order, in any case;
-    failing that, the only other column of strings holds the texts.
-
-    Args:
-        columns: The columns that there are.
-        is_texty: Tells whether a column holds strings that are not numbers.
-        text_column: The column of the texts, or None.
-        label_column: The column of the labels, or None.
-
-    Raises:
-        DataError: If a column cannot be found; names the columns that there are.
-
-    Example:
-        >>> find_columns(["id", "Tweet", "Sentiment"], lambda column: column != "id", None, None)
-        ('Tweet', 'Sentiment')
-    """
-    lowered = {column.strip().lower(): column for column in reversed(columns)}
-
-    def pick(asked: str | None, common: tuple[str, ...], taken: str | None) -> str | None:
-        if asked is not None:
-            if asked not in columns:
-                raise DataError(f"There is no column {asked!r}; found the columns {list(columns)}.")
-            return asked
-        return next((lowered[name] for name in common if name in lowered and lowered[name] != taken), None)
-
-    label = pick(label_column, LABEL_COLUMNS, text_column)
-    text = pick(text_column, TEXT_COLUMNS, label)
-    if text is None:
-        others = [column for column in columns if column != label and is_texty(column)]
-        text = others[0] if len(others) == 1 else None
-    for found, kind, common in ((text, "text", TEXT_COLUMNS), (label, "label", LABEL_COLUMNS)):
-        if found is None:
-            raise DataError(
-                f"Expected a {kind} column, called for instance {', '.join(common[:4])}; found the columns "
-                f"{list(columns)}. Name it with {kind}_column= (--{kind}-column)."
-            )
-    assert text is not None and label is not None
-    if text == label:
-        raise DataError(
-            f"The column {text!r} was named for both the texts and the labels; found the columns {list(columns)}."
-        )
-    return text, label
+    columns: list[str]
+    cells: Callable[[str], list[Any]]
+    labels: Callable[[str], list[Any]]
+    is_texty: Callable[[str], bool]
+    names: Callable[[str], tuple[str, ...] | None]
 
 
-def find_text_column(frame: pd.DataFrame, text_column: str | None = None) -> str:
-    """Decide which column holds the texts of a table without labels.
+def _header_of_dataset(data: Dataset) -> _Header:
+    def cells(column: str) -> list[Any]:
+        return list(data[column][:])
 
-    Args:
-        frame: The table.
-        text_column: The column of the texts, or None to find it.
-
-    Raises:
-        DataError: If it cannot be found; names the columns that there are.
-
-    Example:
-        >>> find_text_column(pd.DataFrame({"id": [1], "Review": ["Fine"]}))
-        'Review'
-    """
-    columns = list(frame.columns)
-    if text_column is not None and text_column not in columns:
-        raise DataError(f"There is no column {text_column!r}; found the columns {columns}.")
-    lowered = {str(column).strip().lower(): column for column in reversed(columns)}
-    texty = [column for column in columns if _is_texty(frame[column])]
-    common = [lowered[name] for name in TEXT_COLUMNS if name in lowered]
-    found = text_column or next(iter(common), None) or (texty[0] if len(texty) == 1 else None)
-    if found is None:
-        raise DataError(
-            f"Expected a text column, called for instance {', '.join(TEXT_COLUMNS[:4])}; found the columns "
-            f"{columns}. Name it: text_column= in Python, --column on the command line."
-        )
-    return str(found)
-
-
-def _table_of_dataset(data: Dataset, text_column: str | None, label_column: str | None) -> Table:
-    def is_texty(column: str) -> bool:
+    def holds_texts(column: str) -> bool:
         feature = data.features[column]
         return getattr(feature, "dtype", None) in ("string", "large_string") and not isinstance(feature, ClassLabel)
 
-    text, label = find_columns(data.column_names, is_texty, text_column, label_column)
-    feature = data.features[label]
-    names = tuple(feature.names) if isinstance(feature, ClassLabel) else None
-    return Table(data[text][:], data[label][:], text, label, names)
+    def names(column: str) -> tuple[str, ...] | None:
+        feature = data.features[column]
+        return tuple(feature.names) if isinstance(feature, ClassLabel) else None
+
+    return _Header(list(data.column_names), cells, cells, holds_texts, names)
+
+
+def _header_of_frame(data: Any) -> _Header:
+    untyped = isinstance(data, str | Path) and Path(data).suffix.lower() in UNTYPED_SUFFIXES
+    frame = _frame_of(data)
+    columns = [str(column) for column in frame.columns]
+    repeated = sorted({column for column in columns if columns.count(column) > 1})
+    if repeated:
+        raise DataError(f"Two columns are called {repeated[0]!r}; rename one of them. Found the columns {columns}.")
+    frame = frame.set_axis(columns, axis=1)
+
+    def cells(column: str) -> list[Any]:
+        return list(frame[column].tolist())
+
+    return _Header(
+        columns,
+        cells,
+        labels=lambda column: typed_labels(cells(column)) if untyped else cells(column),
+        is_texty=lambda column: is_texty(frame[column].head(1000)),
+        names=lambda column: None,
+    )
 
 
 def _frame_of(data: Any) -> pd.DataFrame:
@@ -211,8 +175,3 @@ def _frame_of(data: Any) -> pd.DataFrame:
         f"Expected texts with labels; found {type(data).__name__}. Pass a DataFrame, a Dataset or DatasetDict, a path "
         "to a .csv, .tsv, .jsonl, .json or .parquet file, a recipe's name, or texts and labels as two lists (X, y)."
     )
-
-
-def _is_texty(column: pd.Series) -> bool:
-    values = [value for value in column.tolist() if isinstance(value, str)]
-    return bool(values) and not bool(np.all(pd.to_numeric(pd.Series(values, dtype=object), errors="coerce").notna()))

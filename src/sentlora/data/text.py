@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
+import html
 import re
+from collections.abc import Iterable
+from typing import Any
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
@@ -53,3 +57,42 @@ def normalise(text: str) -> str:
     if text.isascii():  # three times as fast, and nearly all English texts are
         return text.lower().translate(_DROPPED_ASCII)
     return _NOT_ALPHANUMERIC.sub("", text.casefold())
+
+
+def unescaped(text: str) -> str:
+    """Undo what an export did to a text: HTML entities, and quotation marks around the whole.
+
+    Args:
+        text: For instance a review of the UCI collections.
+
+    Example:
+        >>> unescaped('"I can&#039;t complain "')
+        "I can't complain"
+    """
+    inner = text.strip()
+    if len(inner) > 1 and inner[0] == inner[-1] == '"':
+        inner = inner[1:-1]
+    return html.unescape(inner).strip()
+
+
+def shown(value: Any) -> str:
+    """Show a value and its type in a message, cut where it is long.
+
+    Example:
+        >>> shown(3.5)
+        '3.5 (float)'
+    """
+    text = repr(value)
+    return f"{text if len(text) <= 60 else text[:57] + '...'} ({type(value).__name__})"
+
+
+def nearest(name: str, names: Iterable[str]) -> str | None:
+    """Return the name that is spelt most like another, in any case; None where none is near.
+
+    Example:
+        >>> nearest("Titel", ["title", "body"]), nearest("stars", ["title", "body"])
+        ('title', None)
+    """
+    lowered = {other.lower(): other for other in names}
+    near = difflib.get_close_matches(name.lower(), list(lowered), n=1)
+    return lowered[near[0]] if near else None

@@ -11,13 +11,14 @@ from sentlora.errors import DataError
 _SUM_TOLERANCE = 1e-2
 
 
-def class_ids(values: ArrayLike, n_labels: int, what: str) -> NDArray[np.int64]:
+def class_ids(values: ArrayLike, n_labels: int, what: str, *, lowest: int = 0) -> NDArray[np.int64]:
     """Check a column of class ids.
 
     Args:
-        values: Integers (or bools) from 0 to n_labels - 1, shape (n,), n at least 1.
+        values: Integers (or bools) from ``lowest`` to n_labels - 1, shape (n,), n at least 1.
         n_labels: Number of classes.
         what: What the column is called, for the error.
+        lowest: -1 lets rows pass that were given no class.
 
     Returns:
         The ids, int64, shape (n,).
@@ -33,12 +34,15 @@ def class_ids(values: ArrayLike, n_labels: int, what: str) -> NDArray[np.int64]:
             f"Expected {what} as integer class ids; found {ids.dtype} (first: {ids[0]!r}). Use LabelMap.encode first."
         )
     ids = ids.astype(np.int64)
-    outside = (ids < 0) | (ids >= n_labels)
+    outside = (ids < lowest) | (ids >= n_labels)
     if outside.any():
         row = int(outside.argmax())
+        hint = (
+            "A label of -1 marks a row whose label is hidden" if lowest == 0 else "-1 marks an answer that is no class"
+        )
         raise DataError(
             f"Expected {what} from 0 to {n_labels - 1}; found {ids[row]} in row {row} "
-            f"({int(outside.sum())} such rows). A label of -1 marks a row whose label is hidden."
+            f"({int(outside.sum())} such rows). {hint}."
         )
     return ids
 

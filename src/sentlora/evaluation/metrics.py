@@ -43,7 +43,8 @@ def compute(
         names: The class names in id order. Default: ``"0"``, ``"1"`` and so on.
         positive_id: With two classes, the class that precision, recall, F1, TPR and FPR speak of.
             Default: ``LabelMap(names).positive_id``. With more classes it plays no part.
-        predictions: The predicted class ids, shape (n,), where a threshold of one's own decided them.
+        predictions: The predicted class ids, shape (n,), where something else than the highest score decided them;
+            -1 for a row that was given no class.
 
     Returns:
         The dictionary of :func:`from_predictions`, with ``roc_auc`` filled in where it is defined. With more than
@@ -120,14 +121,17 @@ def from_predictions(
     if n_labels is None:
         n_labels = len(names) if names is not None else max(2, highest_id(labels) + 1, highest_id(predictions) + 1)
     true = class_ids(labels, n_labels, "labels")
-    predicted = class_ids(predictions, n_labels, "predictions")
+    predicted = class_ids(predictions, n_labels, "predictions", lowest=-1)
     if len(true) != len(predicted):
         raise DataError(f"Expected one prediction per label; found {len(true)} labels, {len(predicted)} predictions.")
     label_map = _label_map(names, n_labels)
     positive = _positive(label_map, positive_id)
-    counts = np.bincount(true * n_labels + predicted, minlength=n_labels * n_labels).reshape(n_labels, n_labels)
-    rates = _rates(counts)
-    support = counts.sum(axis=1)
+    # The last column counts the rows that were given no class: misses of their true class, hits of none.
+    all_counts = np.zeros((n_labels, n_labels + 1), dtype=np.int64)
+    np.add.at(all_counts, (true, predicted), 1)
+    counts, invalid = all_counts[:, :-1], int(all_counts[:, -1].sum())
+    support = all_counts.sum(axis=1)
+    rates = _rates(counts, support)
     occurs = (support + counts.sum(axis=0)) > 0
     main = {name: float(rates[name][occurs].mean() if positive is None else rates[name][positive]) for name in _RATES}
     averages = {f"{name}_macro": float(rates[name][occurs].mean()) for name in _RATES[:3]}
@@ -135,11 +139,12 @@ def from_predictions(
     return {
         "accuracy": float(np.trace(counts) / len(true)),
         "balanced_accuracy": float(rates["recall"][support > 0].mean()),
-        "mcc": _mcc(counts),
+        "mcc": _mcc(all_counts),
         **main,
         **averages,
         "roc_auc": None,
         "confusion_matrix": counts.tolist(),
+        "invalid": invalid,
         "support": len(true),
         "positive_label": None if positive is None else label_map.names[positive],
         "per_class": {
@@ -215,10 +220,10 @@ def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[f
     return (0.0 if successes == 0 else centre - half, 1.0 if successes == n else centre + half)
 
 
-def _rates(counts: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+def _rates(counts: NDArray[np.int64], support: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
     hits = np.diag(counts)
-    support, predicted = counts.sum(axis=1), counts.sum(axis=0)
-    negatives = counts.sum() - support
+    predicted = counts.sum(axis=0)
+    negatives = support.sum() - support
     false_alarms, misses = predicted - hits, support - hits
     recall = _ratio(hits, support)
     return {
@@ -239,9 +244,10 @@ def _ratio(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.floa
 def _mcc(counts: NDArray[np.int64]) -> float:
     """Matthews correlation for any number of classes (Gorodkin 2004); 0.0 where a side is constant."""
     # Python ints: the products of n**4 overflow int64 from some 50,000 rows on.
+    # A column more than rows holds what was given no class; no true row is like that.
     true, predicted = counts.sum(axis=1).tolist(), counts.sum(axis=0).tolist()
     n, hits = sum(true), int(np.trace(counts))
-    covariance = hits * n - sum(t * p for t, p in zip(true, predicted, strict=True))
+    covariance = hits * n - sum(t * p for t, p in zip(true, predicted, strict=False))
     spread = (n * n - sum(t * t for t in true)) * (n * n - sum(p * p for p in predicted))
     return covariance / math.sqrt(spread) if spread else 0.0
 

@@ -50,7 +50,8 @@ def plot_confusion_matrix(report: EvaluationReport, ax: Axes | None = None) -> A
 
     counts = report.confusion_matrix
     n_labels = len(counts)
-    totals = counts.sum(axis=1, keepdims=True)
+    # Rows with an invalid answer are in no cell, and yet of their class.
+    totals = np.bincount(report.y_true, minlength=n_labels)[:, None]
     shares = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals != 0)
     ax = ax if ax is not None else _new_axes(width=max(5.0, 0.45 * n_labels + 2), height=max(4.5, 0.4 * n_labels + 2))
     written = n_labels <= _MOST_CELL_TEXTS
@@ -68,9 +69,10 @@ def plot_confusion_matrix(report: EvaluationReport, ax: Axes | None = None) -> A
     if written:
         for text, count, share in zip(display.text_.flat, counts.flat, shares.flat, strict=True):
             text.set_text(f"{count:,}\n{share:.0%}" if n_labels <= 4 else f"{count:,}")
+    invalid = f", {report.invalid:,} invalid answers" if report.invalid else ""
     if max(len(line) for name in names for line in name.split("\n")) * n_labels > 32:
         ax.tick_params(axis="x", labelrotation=90)  # side by side they would run into each other
-    ax.set(xlabel="predicted", ylabel="true", title=f"Confusion matrix (n = {report.n:,})")
+    ax.set(xlabel="predicted", ylabel="true", title=f"Confusion matrix (n = {report.n:,}{invalid})")
     return ax
 
 

@@ -32,7 +32,7 @@ class EvaluationReport:
         labels: The classes.
         y_true: The true class ids, int64, shape (n,).
         scores: The probabilities, float64, shape (n, n_labels).
-        y_pred: The predicted class ids, int64, shape (n,).
+        y_pred: The predicted class ids, int64, shape (n,); -1 for an answer that is no class.
         metrics: What :func:`sentlora.evaluation.metrics.compute` returned.
         source: What was evaluated on, such as ``"imdb:test"``.
 
@@ -61,6 +61,7 @@ class EvaluationReport:
         *,
         source: str = "data",
         threshold: float | None = None,
+        predictions: ArrayLike | None = None,
     ) -> EvaluationReport:
         """Compute the metrics and keep what the plots need.
 
@@ -71,12 +72,16 @@ class EvaluationReport:
             source: What was evaluated on.
             threshold: Probability from which the positive class of two is predicted; None predicts the
                 highest probability, the first in a tie.
+            predictions: The predicted class ids, shape (n,), where something else than the scores decided them;
+                -1 for an answer that is no class.
 
         Raises:
             DataError: If a shape does not fit, an id is out of range, or a score is not finite.
         """
         probabilities = as_probabilities(scores)
-        predicted = decide(probabilities, labels.positive_id, threshold)
+        predicted = (
+            decide(probabilities, labels.positive_id, threshold) if predictions is None else np.asarray(predictions)
+        )
         metrics = figures.compute(
             y_true, probabilities, names=labels.names, positive_id=labels.positive_id, predictions=predicted
         )
@@ -100,6 +105,11 @@ class EvaluationReport:
         See :func:`sentlora.evaluation.metrics.wilson_interval` (Wilson 1927).
         """
         return figures.wilson_interval(int(np.trace(self.confusion_matrix)), self.n)
+
+    @property
+    def invalid(self) -> int:
+        """Number of rows whose generated answer was no label; each counts as a mistake."""
+        return int(self.metrics["invalid"])
 
     @property
     def balanced_accuracy(self) -> float:

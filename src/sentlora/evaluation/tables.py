@@ -83,7 +83,10 @@ def _headline(report: EvaluationReport) -> _Rows:
     accuracy = f"{report.accuracy:.4f} (95 % interval {low:.4f} to {high:.4f})"
     # With more than two classes f1 is f1_macro already.
     names = [name for name in _HEADLINE if name != "f1_macro" or report["positive_label"] is not None]
-    return [("accuracy", accuracy), *((_heading(name), _number(report[name])) for name in names)]
+    rows: _Rows = [("accuracy", accuracy), *((_heading(name), _number(report[name])) for name in names)]
+    if report.invalid:
+        rows.append(("invalid answers", f"{report.invalid:,} of {report.n:,}, counted as mistakes"))
+    return rows
 
 
 def _classes(report: EvaluationReport) -> tuple[Sequence[str], _Rows]:
@@ -97,7 +100,8 @@ def _classes(report: EvaluationReport) -> tuple[Sequence[str], _Rows]:
 
 def _matrix_title(report: EvaluationReport) -> str:
     if len(report.labels) <= _MATRIX_LIMIT:
-        return "Confusion matrix: rows are true classes, columns predicted ones."
+        missing = " Invalid answers are in no column." if report.invalid else ""
+        return f"Confusion matrix: rows are true classes, columns predicted ones.{missing}"
     return f"The {_LARGEST} most frequent mistakes (the whole matrix: report.confusion_matrix)."
 
 

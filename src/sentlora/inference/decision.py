@@ -47,3 +47,21 @@ def decide(probabilities: np.ndarray, positive_id: int, threshold: float | None 
     above: np.ndarray = probabilities[:, positive_id] >= threshold
     ids: np.ndarray = np.where(above, positive_id, 1 - positive_id)
     return ids
+
+
+def labels_of(ids: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Turn label ids into labels, where an id of -1 stands for an answer that is none of them.
+
+    Args:
+        ids: Label ids or -1, shape (n,).
+        classes: The label of each id, shape (n_labels,).
+
+    Returns:
+        The labels, objects, shape (n,); None where the id is -1.
+
+    Example:
+        >>> labels_of(np.array([1, -1]), np.array(["bad", "good"])).tolist()
+        ['good', None]
+    """
+    known = classes.tolist()
+    return np.array([None if i < 0 else known[i] for i in ids], dtype=object)

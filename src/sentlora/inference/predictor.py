@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -11,6 +11,8 @@ import numpy as np
 import torch
 
 from sentlora.console import progress_bar
+from sentlora.errors import ConfigError
+from sentlora.model.label_words import LabelWordsObjective
 from sentlora.model.objective import Features, Objective
 
 # On a CPU small activations stay in cache: on two AVX2 cores with a 384-wide model 1,024
@@ -21,6 +23,9 @@ _CHUNK = 16_384
 _BAR_FROM = 1000
 # Between the look at `merged` and the addition another thread could add the update a second time.
 _MERGING = threading.Lock()
+
+# A model and a padded batch -> one row of figures per text.
+_Work = Callable[[Any, dict[str, torch.Tensor]], torch.Tensor]
 
 
 class Predictor:
@@ -58,32 +63,52 @@ class Predictor:
         Returns:
             Logits, float32, shape (n_texts, n_labels), in the order of the texts.
         """
+        none = np.zeros((0, self.model.config.num_labels), dtype=np.float32)
+        return self._run(texts, self.objective.scores, none, total)
+
+    def answers(self, texts: Iterable[str], *, total: int | None = None) -> np.ndarray:
+        """Let a text-to-text model write its answer to every text.
+
+        Args:
+            texts: The texts; an iterator is read in chunks.
+            total: How many there are, where ``texts`` cannot tell.
+
+        Returns:
+            Label ids, int64, shape (n_texts,), in the order of the texts; -1 where the answer is no label.
+
+        Raises:
+            ConfigError: If the model writes no text.
+        """
+        if not isinstance(self.objective, LabelWordsObjective):
+            raise ConfigError("decode='generate' needs a model that writes text, such as google/flan-t5-base.")
+        ids = self._run(texts, self.objective.answers, np.zeros(0), total)
+        return ids.astype(np.int64)
+
+    def _run(self, texts: Iterable[str], work: _Work, none: np.ndarray, total: int | None) -> np.ndarray:
         merge_in_place(self.model)
         self.model.eval()
         total = len(texts) if isinstance(texts, Sequence) else total
         visible = self.verbose and (total is None or total >= _BAR_FROM)
         with progress_bar(total, "scoring texts", visible=visible) as bar, torch.inference_mode():
-            parts = [self._score_chunk(chunk, bar) for chunk in _chunks(texts, _CHUNK)]
-        if parts:
-            return np.concatenate(parts)
-        return np.zeros((0, self.model.config.num_labels), dtype=np.float32)
+            parts = [self._run_chunk(chunk, work, bar) for chunk in _chunks(texts, _CHUNK)]
+        return np.concatenate(parts) if parts else none
 
-    def _score_chunk(self, texts: list[str], bar: Any) -> np.ndarray:
+    def _run_chunk(self, texts: list[str], work: _Work, bar: Any) -> np.ndarray:
         features = self.objective.encode(texts)
         out: np.ndarray | None = None
         for rows in token_batches([len(row["input_ids"]) for row in features], self.tokens_per_batch):
-            scores = self._score_batch([features[i] for i in rows])
+            found = self._run_batch([features[i] for i in rows], work)
             if out is None:
-                out = np.empty((len(texts), scores.shape[1]), dtype=np.float32)
-            out[rows] = scores
+                out = np.empty((len(texts), *found.shape[1:]), dtype=np.float32)
+            out[rows] = found
             bar.advance(len(rows))
         assert out is not None
         return out
 
-    def _score_batch(self, features: list[Features]) -> np.ndarray:
+    def _run_batch(self, features: list[Features], work: _Work) -> np.ndarray:
         batch = {key: value.to(self.device) for key, value in self.objective.collate(features).items()}
-        scores: np.ndarray = self.objective.scores(self.model, batch).float().cpu().numpy()
-        return scores
+        found: np.ndarray = work(self.model, batch).float().cpu().numpy()
+        return found
 
 
 def token_batches(lengths: Sequence[int], tokens_per_batch: int) -> list[list[int]]:

@@ -15,10 +15,18 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, TaskType, get_peft_model
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoModelForSeq2SeqLM, AutoModelForSequenceClassification
 
 from sentlora.errors import TargetError
-from sentlora.model.architectures import MODULES_BY_ROLE, ROLES, SHORTHANDS, head_of
+from sentlora.model.architectures import (
+    MODULES_BY_ROLE,
+    ROLES,
+    SHORTHANDS,
+    fresh_modules_of,
+    has_own_output_matrix,
+    head_of,
+    writes_text,
+)
 from sentlora.settings import Settings
 
 # peft adds these to modules_to_save by itself, and would list them twice.
@@ -112,7 +120,7 @@ def lora_config(model: Any, settings: Settings) -> LoraConfig:
     """
     chosen = target_modules(model, settings.targets)
     return LoraConfig(
-        task_type=TaskType.SEQ_CLS,
+        task_type=_task_type(model),
         r=settings.r,
         lora_alpha=settings.alpha,
         lora_dropout=settings.dropout,
@@ -136,9 +144,9 @@ def attach(model: Any, config: LoraConfig, *, train_head: bool = True) -> Any:
     """
     # get_peft_model writes into the configuration it is given, and this one may be the user's.
     config = copy.deepcopy(config)
-    config.task_type = config.task_type or TaskType.SEQ_CLS  # without it peft saves no head
-    # The head is saved even when it stays frozen: it is random, so a folder without it could not be used.
-    saved = dict.fromkeys([*(config.modules_to_save or ()), *head_of(model)])
+    config.task_type = config.task_type or _task_type(model)  # without it peft saves no head
+    # A fresh head is saved even when it stays frozen: it is random, so a folder without it could not be used.
+    saved = dict.fromkeys([*(config.modules_to_save or ()), *fresh_modules_of(model)])
     config.modules_to_save = [name for name in saved if name not in _SAVED_BY_PEFT] or None
     try:
         with upstream_warnings_silenced():
@@ -178,12 +186,15 @@ def count_from_config(
     Args:
         config: A transformers config.
         settings: Rank, targets and whether the head trains.
-        num_labels: Classes of the head.
+        num_labels: Classes of the head; an encoder-decoder has none.
         lora: The user's own LoraConfig, in place of the settings.
     """
     config.num_labels = num_labels
+    kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForSequenceClassification
     with torch.device("meta"):
-        model = AutoModelForSequenceClassification.from_config(config)
+        model = kind.from_config(config)
+        if has_own_output_matrix(config):
+            model.lm_head.weight = torch.nn.Parameter(torch.empty_like(model.lm_head.weight))
         return count_parameters(attach(model, lora or lora_config(model, settings), train_head=settings.train_head))
 
 
@@ -193,6 +204,10 @@ def upstream_warnings_silenced() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
         yield
+
+
+def _task_type(model: Any) -> TaskType:
+    return TaskType.SEQ_2_SEQ_LM if writes_text(model) else TaskType.SEQ_CLS
 
 
 def _pattern(chosen: Sequence[str], names: Sequence[str]) -> str:

@@ -97,13 +97,40 @@ def head_modules(model_type: str) -> tuple[str, ...]:
     return HEAD_MODULES.get(model_type, ("classifier",))
 
 
+def writes_text(model: Any) -> bool:
+    """Tell whether a model is an encoder-decoder that writes its answer, instead of an encoder with a classifier."""
+    return bool(model.config.is_encoder_decoder) and hasattr(model, "lm_head")
+
+
+def has_own_output_matrix(config: Any) -> bool:
+    """Tell from a config whether a checkpoint of T5's family holds an output matrix beside the embedding.
+
+    transformers builds all of them with one matrix for both, and parts them when it reads a checkpoint that has two,
+    as all of Flan-T5, T5 1.1, mT5 and UMT5 do. T5 itself scales its outputs, because it has one.
+    """
+    return config.model_type in ("mt5", "umt5") or (
+        config.model_type == "t5" and not getattr(config, "scale_decoder_outputs", True)
+    )
+
+
 def head_of(model: Any) -> tuple[str, ...]:
-    """Return the names of all modules of a model that start at random: its head, and what its checkpoint lacked.
+    """Return the names of the modules between the pretrained body and the scores, which get no LoRA matrices.
 
     In an architecture that is not known, the head is whatever stands beside the pretrained body.
     """
+    if writes_text(model):
+        return ("lm_head",)
     model_type = model.config.model_type
     known = model_type in MODULES_BY_ROLE
     beside = (name for name, part in model.named_children() if any(True for _ in part.parameters()))
     head = head_modules(model_type) if known else tuple(name for name in beside if name != model.base_model_prefix)
     return (*head, *getattr(model, FRESH_MODULES, ()))
+
+
+def fresh_modules_of(model: Any) -> tuple[str, ...]:
+    """Return the names of all modules of a model that start at random, so that an adapter has to bring them along.
+
+    That is the head of a classifier, with what its checkpoint lacked. A model that writes text has none: it
+    answers with the vocabulary it was pretrained with.
+    """
+    return () if writes_text(model) else head_of(model)

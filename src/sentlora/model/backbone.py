@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from sentlora.errors import BackboneError, ConfigError, MissingExtraError, SentloraError
@@ -91,10 +91,11 @@ def load_tokenizer(base_model: str, *, revision: str | None = None) -> Any:
         return AutoTokenizer.from_pretrained(resolve_base(base_model), revision=revision)
 
 
-def load_encoder(base_model: str, labels: LabelMap, *, revision: str | None = None) -> Any:
-    """Load a base model with a fresh classification head, in float32, on the CPU.
+def load_base(base_model: str, labels: LabelMap, *, revision: str | None = None) -> Any:
+    """Load a base model for classification, in float32, on the CPU.
 
-    The head is drawn from torch's global generator: seed it first.
+    An encoder gets a fresh classification head, drawn from torch's global generator: seed it first. An
+    encoder-decoder (T5, Flan-T5, mT5, BART) is loaded as it was pretrained, to answer in words.
 
     Args:
         base_model: Alias, Hub id or folder.
@@ -107,8 +108,10 @@ def load_encoder(base_model: str, labels: LabelMap, *, revision: str | None = No
     Raises:
         BackboneError: If the model cannot be loaded, or weights of its body are missing.
     """
+    config = load_config(base_model, revision=revision)
+    kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForSequenceClassification
     with _quiet(), _explained(base_model):
-        model, info = AutoModelForSequenceClassification.from_pretrained(
+        model, info = kind.from_pretrained(
             resolve_base(base_model),
             revision=revision,
             num_labels=len(labels),
@@ -119,18 +122,26 @@ def load_encoder(base_model: str, labels: LabelMap, *, revision: str | None = No
             dtype=torch.float32,
             output_loading_info=True,
         )
-    prefix = model.base_model_prefix + "."
-    missing = sorted(key for key in info["missing_keys"] if key.startswith(prefix))
-    if any(".pooler." in key for key in missing):
-        # A masked language model has no pooler; a random one is as new as the head, and is saved with it.
-        setattr(model, FRESH_MODULES, ("pooler",))
-    missing = [key for key in missing if ".pooler." not in key]
+    missing = sorted(info["missing_keys"])
+    if config.is_encoder_decoder:
+        missing += sorted(str(mismatch[0]) for mismatch in info["mismatched_keys"])
+    else:
+        missing = _missing_in_body(model, missing)
     if missing:
         raise BackboneError(
             f"The base model {base_model!r} lacks {len(missing)} weights of its body, the first is {missing[0]!r}. "
             "The download or the folder is incomplete, or it is another architecture than its config says."
         )
     return model.eval()
+
+
+def _missing_in_body(model: Any, missing: list[str]) -> list[str]:
+    """Return what is missing and not part of a fresh head; a missing pooler is noted as such a part."""
+    in_body = [key for key in missing if key.startswith(model.base_model_prefix + ".")]
+    if any(".pooler." in key for key in in_body):
+        # A masked language model has no pooler; a random one is as new as the head, and is saved with it.
+        setattr(model, FRESH_MODULES, ("pooler",))
+    return [key for key in in_body if ".pooler." not in key]
 
 
 def length_limit(config: Any, tokenizer: Any) -> int:

@@ -14,15 +14,24 @@ class Objective(Protocol):
     """How texts become inputs, and inputs become one score per label."""
 
     name: str
+    tokenizer: Any
 
     def encode(self, texts: Sequence[str]) -> list[Features]:
         """Turn texts into unpadded features; ``input_ids`` gives the length of each."""
         ...
 
     def collate(self, features: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        """Pad features to one batch, as wide as its longest; ``labels`` are stacked where given."""
+        """Pad features to one batch, as wide as its longest.
+
+        Where features hold ``labels``, a class id each, the batch holds what the model learns to predict under
+        ``labels``: the class ids, or the tokens of the label words.
+        """
         ...
 
     def scores(self, model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """Return unnormalised scores, shape (batch, labels); a softmax over labels gives probabilities."""
+        ...
+
+    def class_ids(self, labels: torch.Tensor) -> torch.Tensor:
+        """Return the class id of every row of a batch's ``labels``, shape (batch,)."""
         ...

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sentlora.config import SentimentConfig
+from sentlora.data.prompts import Prompt, default_prompt
+from sentlora.model.label_words import LabelWordsObjective
 
 _CARD = """---
 base_model: {hub_base}
@@ -33,7 +35,13 @@ clf = SentimentLoRA.load("path/to/this/folder")
 clf.predict(["I loved it"])
 ```
 
-With plain peft (which keeps no label names, hence `num_labels`){elsewhere}:
+{plain_peft}{metrics}
+## Training settings
+
+{settings}
+"""
+
+_ENCODER = """With plain peft (which keeps no label names, hence `num_labels`){elsewhere}:
 
 ```python
 from peft import AutoPeftModelForSequenceClassification
@@ -44,10 +52,21 @@ tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")
 inputs = tokenizer(["I loved it"], truncation=True, max_length={max_length}, return_tensors="pt")
 logits = model.eval()(**inputs).logits
 ```
-{metrics}
-## Training settings
+"""
 
-{settings}
+# Not AutoPeftModelForSeq2SeqLM: it cuts T5's vocabulary down to the tokenizer's, which changes the likelihoods.
+_TEXT_TO_TEXT = """With plain peft, which lets the model write its answer ({words}){elsewhere}:
+
+```python
+from peft import PeftModel
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+
+model = AutoModelForSeq2SeqLM.from_pretrained({base!r})
+model = PeftModel.from_pretrained(model, "path/to/this/folder").eval()
+tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")
+inputs = tokenizer([{example!r}], truncation=True, max_length={max_length}, return_tensors="pt")
+answers = tokenizer.batch_decode(model.generate(**inputs, max_new_tokens=10, num_beams=1), skip_special_tokens=True)
+```
 """
 
 
@@ -64,11 +83,23 @@ def model_card(config: SentimentConfig, hub_base: str, metrics: Mapping[str, Any
         base=config.base_model,
         labels=", ".join(f"{i} `{name}`" for i, name in enumerate(config.labels.names)),
         trained_on=f"Trained on: {config.trained_on}.\n" if config.trained_on else "",
-        num_labels=len(config.labels),
-        elsewhere=_elsewhere(config.base_model, hub_base),
-        max_length=config.max_length,
+        plain_peft=_plain_peft(config, hub_base),
         metrics=_metrics_section(metrics or {}),
         settings=_table(("setting", "value"), [(f"`{name}`", f"`{value}`") for name, value in config.settings.items()]),
+    )
+
+
+def _plain_peft(config: SentimentConfig, hub_base: str) -> str:
+    elsewhere = _elsewhere(config.base_model, hub_base)
+    if config.objective != LabelWordsObjective.name:
+        return _ENCODER.format(elsewhere=elsewhere, num_labels=len(config.labels), max_length=config.max_length)
+    prompt = Prompt(config.prompt) if config.prompt is not None else default_prompt(config.labels.words)
+    return _TEXT_TO_TEXT.format(
+        words=", ".join(f"`{word}`" for word in config.labels.words),
+        elsewhere=elsewhere,
+        base=hub_base,
+        example=prompt.full("I loved it"),
+        max_length=config.max_length,
     )
 
 

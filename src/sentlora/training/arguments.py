@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from transformers import TrainingArguments
+import torch
+from transformers import Seq2SeqTrainingArguments, TrainingArguments
 
 from sentlora.console import is_watched
 from sentlora.errors import ConfigError
@@ -35,8 +36,17 @@ _BY_LORA = ("r", "alpha", "dropout", "targets")
 _BY_ARGS = ("epochs", "learning_rate", "batch_size", "scheduler", "warmup", "weight_decay", "keep", "seed")
 
 
+# Its feed-forward layers leave the range of float16 (about 65,504), and every loss after that is NaN.
+_NOT_IN_FP16 = ("t5", "mt5", "umt5", "longt5")
+
+
 def training_arguments(
-    settings: Settings, output_dir: str | Path, *, checkpoints: bool = True, verbose: bool = True
+    settings: Settings,
+    output_dir: str | Path,
+    *,
+    checkpoints: bool = True,
+    bf16: bool = False,
+    verbose: bool = True,
 ) -> TrainingArguments:
     """Build TrainingArguments from our settings.
 
@@ -44,6 +54,7 @@ def training_arguments(
         settings: The resolved settings.
         output_dir: Where checkpoints go.
         checkpoints: Write them also where none of them is needed to find the best epoch.
+        bf16: Compute in bfloat16 where that keeps the range of float32.
         verbose: Show the progress bar.
     """
     values = {name: value for name, value, _ in DIFFERENCES}
@@ -61,8 +72,23 @@ def training_arguments(
         warmup_steps=settings.warmup,  # below 1 it is a share of all steps
         weight_decay=settings.weight_decay,
         seed=settings.seed,
+        bf16=bf16,
         disable_tqdm=not (verbose and is_watched()),
         **values,
+    )
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Tell whether a device computes in bfloat16 by itself; a CPU only imitates it, at a loss of time."""
+    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def seq2seq_arguments(args: TrainingArguments) -> Seq2SeqTrainingArguments:
+    """Return the arguments in the form that a Seq2SeqTrainer reads; the values of upstream's fields stay the same."""
+    if isinstance(args, Seq2SeqTrainingArguments):
+        return args
+    return Seq2SeqTrainingArguments(
+        **{f.name: getattr(args, f.name) for f in dataclasses.fields(TrainingArguments) if f.init}
     )
 
 
@@ -148,17 +174,23 @@ def check_request(
         raise ConfigError("resume=True needs output_dir=, the folder that keeps the checkpoints.")
 
 
-def check_arguments(args: TrainingArguments, *, resume: bool = False) -> None:
+def check_arguments(args: TrainingArguments, *, resume: bool = False, model_type: str = "") -> None:
     """Refuse arguments that upstream would only fail on late, or train wrongly with.
 
     Args:
         args: Ours, or the user's own.
         resume: Whether training is to go on from a checkpoint.
+        model_type: The architecture, where it is known.
 
     Raises:
-        ConfigError: For fp16 on a CPU, a metric that is not computed, a batch size below 1, a
+        ConfigError: For fp16 on a CPU or with T5, a metric that is not computed, a batch size below 1, a
             resume without a checkpoint, or a new run in the folder of an earlier one.
     """
+    if args.fp16 and model_type in _NOT_IN_FP16:
+        raise ConfigError(
+            f"fp16=True does not work with {model_type}: its activations leave the range of float16, and the loss "
+            "becomes NaN. Use bf16=True where the GPU has it, or leave both off."
+        )
     if args.fp16 and args.device.type == "cpu":
         raise ConfigError(
             "fp16=True needs a GPU; this run is on the CPU, where half precision is emulated and loses accuracy. "

@@ -8,6 +8,8 @@ import torch
 
 # On a CPU, activations that fit into the cache are worth more than a larger matrix product.
 TOKENS_ON_CPU = 1024
+# What is as wide as the texts. Label tokens may happen to have the same shape, and must not be cut with them.
+_AS_WIDE_AS_TEXTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
 def micro_batches(batch: dict[str, Any], tokens: int) -> list[dict[str, torch.Tensor]]:
@@ -19,7 +21,7 @@ def micro_batches(batch: dict[str, Any], tokens: int) -> list[dict[str, torch.Te
 
     Args:
         batch: Tensors whose first dimension are the rows; ``attention_mask`` tells their lengths.
-            Tensors as wide as ``input_ids`` are narrowed with it.
+            ``input_ids`` and what goes with them are narrowed to it.
         tokens: Rows times width of a part, at most; a row that is longer stands alone.
 
     Returns:
@@ -41,11 +43,8 @@ def micro_batches(batch: dict[str, Any], tokens: int) -> list[dict[str, torch.Te
     while start < len(order):
         width = int(lengths[order[start]]) if right_padded else mask.shape[1]
         rows = order[start : start + max(1, tokens // max(1, width))]
-        parts.append({name: _narrowed(value, rows, mask.shape, width) for name, value in batch.items()})
+        parts.append(
+            {name: value[rows, :width] if name in _AS_WIDE_AS_TEXTS else value[rows] for name, value in batch.items()}
+        )
         start += len(rows)
     return parts
-
-
-def _narrowed(value: torch.Tensor, rows: torch.Tensor, shape: torch.Size, width: int) -> torch.Tensor:
-    chosen = value[rows]
-    return chosen[:, :width] if value.shape == shape else chosen

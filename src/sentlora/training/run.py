@@ -14,7 +14,7 @@ from transformers import EvalPrediction, TrainingArguments
 from sentlora.labels import LabelMap
 from sentlora.model.objective import Objective
 from sentlora.settings import Settings
-from sentlora.training.arguments import check_arguments, training_arguments
+from sentlora.training.arguments import check_arguments, has_bf16, training_arguments
 from sentlora.training.trainer import EncodedRows, TrainingData, build_trainer, class_weight_tensor
 
 ComputeMetrics = Callable[[EvalPrediction], dict[str, float]]
@@ -77,8 +77,10 @@ def train(
         arguments = args
         if arguments is None:
             lasting = output_dir is not None
-            arguments = training_arguments(settings, folder, checkpoints=lasting, verbose=verbose)
-        check_arguments(arguments, resume=resume)
+            # What an encoder gains from bfloat16 was not measured; T5 was pretrained in it.
+            bf16 = model.config.is_encoder_decoder and has_bf16(model.device)
+            arguments = training_arguments(settings, folder, checkpoints=lasting, bf16=bf16, verbose=verbose)
+        check_arguments(arguments, resume=resume, model_type=model.config.model_type)
         if arguments.num_train_epochs == 0 and arguments.max_steps <= 0:
             return TrainingOutcome([], None)
         weights = None

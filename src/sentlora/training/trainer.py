@@ -1,8 +1,8 @@
 """The only place where a Trainer is built.
 
-The subclass here changes three things of upstream: the order of rows in length-grouped
-batches, that a CPU takes a large batch in parts, and that a non-finite loss stops the run
-instead of being averaged away.
+The subclasses here change few things of upstream: the order of rows in length-grouped batches,
+that a CPU takes a large batch in parts, that a non-finite loss stops the run instead of being
+averaged away, and that a text-to-text model is evaluated by its scores of the labels.
 """
 
 from __future__ import annotations
@@ -19,13 +19,16 @@ from transformers import (
     EvalPrediction,
     PrinterCallback,
     ProgressCallback,
+    Seq2SeqTrainer,
     Trainer,
     TrainingArguments,
 )
 
 from sentlora.errors import ConfigError, LabelError, NonFiniteLossError
 from sentlora.labels import LabelMap
+from sentlora.model.label_words import IGNORED, LabelWordsObjective
 from sentlora.model.objective import Features, Objective
+from sentlora.training.arguments import seq2seq_arguments
 from sentlora.training.epoch_table import EpochTable
 from sentlora.training.micro_batches import TOKENS_ON_CPU, micro_batches
 from sentlora.training.sampler import LengthGroupedSampler
@@ -81,8 +84,8 @@ class _SentimentTrainer(Trainer):
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
         parts = [inputs]
         if self.args.device.type == "cpu" and self.args.world_size <= 1:
-            # The loss is divided by the rows of the whole step, so the gradients of the parts add up to its own.
-            num_items_in_batch = len(inputs["labels"]) if num_items_in_batch is None else num_items_in_batch
+            # The loss is divided by the items of the whole step, so the gradients of the parts add up to its own.
+            num_items_in_batch = _items(inputs["labels"]) if num_items_in_batch is None else num_items_in_batch
             parts = micro_batches(inputs, TOKENS_ON_CPU)
         loss = torch.stack(
             [super(_SentimentTrainer, self).training_step(model, part, num_items_in_batch) for part in parts]
@@ -94,6 +97,22 @@ class _SentimentTrainer(Trainer):
                 + (", or train without fp16." if self.args.fp16 else ", or look for broken rows in the data.")
             )
         return loss
+
+
+class _LabelWordsTrainer(_SentimentTrainer, Seq2SeqTrainer):
+    objective: LabelWordsObjective
+
+    def prediction_step(
+        self, model: Any, inputs: Any, prediction_loss_only: bool, ignore_keys: Any = None, **gen_kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+        # Upstream would gather the logits of all rows, (rows, answer tokens, vocabulary); these are (rows, labels).
+        batch = self._prepare_inputs(inputs)
+        labels = batch["labels"]
+        with torch.no_grad(), self.compute_loss_context_manager():
+            encoded = self.objective.encoded(model, {k: v for k, v in batch.items() if k != "labels"})
+            loss = self.compute_loss_func(model(**encoded), labels)
+            scores = None if prediction_loss_only else self.objective.scores(model, encoded)
+        return loss, scores, None if prediction_loss_only else self.objective.class_ids(labels)
 
 
 def build_trainer(
@@ -131,18 +150,23 @@ def build_trainer(
         if not args.load_best_model_at_end:
             raise ConfigError("early_stopping needs load_best_model_at_end=True in args=TrainingArguments(...).")
         callbacks.append(EarlyStoppingCallback(early_stopping_patience=early_stopping))
-    trainer = _SentimentTrainer(
-        model=model,
-        args=args,
-        data_collator=objective.collate,
-        train_dataset=data.train,
-        eval_dataset=data.validation,
-        compute_metrics=compute_metrics,
+    parts: dict[str, Any] = {
+        "model": model,
+        "data_collator": objective.collate,
+        "train_dataset": data.train,
+        "eval_dataset": data.validation,
+        "compute_metrics": compute_metrics,
         # Ours also without weights: upstream's own loss ignores the number of rows of an accumulated
         # step, which makes the gradient larger by the number of accumulation steps.
-        compute_loss_func=weighted_loss(class_weights, args.label_smoothing_factor),
-        callbacks=callbacks,
-    )
+        "compute_loss_func": weighted_loss(class_weights, args.label_smoothing_factor, class_ids=objective.class_ids),
+        "callbacks": callbacks,
+    }
+    trainer: Trainer
+    if isinstance(objective, LabelWordsObjective):
+        trainer = _LabelWordsTrainer(**parts, args=seq2seq_arguments(args))
+        trainer.objective = objective
+    else:
+        trainer = _SentimentTrainer(**parts, args=args)
     trainer.remove_callback(PrinterCallback)  # it would print the raw log dictionaries beside our table
     if trainer.pop_callback(ProgressCallback) is not None:
         trainer.add_callback(_BarOnly)
@@ -157,25 +181,43 @@ class _BarOnly(ProgressCallback):
         """Leave the figures to the epoch table."""
 
 
-def weighted_loss(weights: torch.Tensor | None, label_smoothing: float = 0.0) -> Callable[..., torch.Tensor]:
-    """Build a cross-entropy that is exact under gradient accumulation.
+def weighted_loss(
+    weights: torch.Tensor | None,
+    label_smoothing: float = 0.0,
+    *,
+    class_ids: Callable[[torch.Tensor], torch.Tensor] | None = None,
+) -> Callable[..., torch.Tensor]:
+    """Build a cross-entropy that is exact under gradient accumulation: a mean over rows, or over answer tokens.
 
     Args:
         weights: One weight per class, shape (n_labels,), or None for equal weights.
-        label_smoothing: Share of the target that is spread over all classes.
+        label_smoothing: Share of the target that is spread over all classes, or over the vocabulary.
+        class_ids: Turns a batch's labels into class ids; by default they are class ids.
     """
 
     def loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
-        logits = outputs["logits"]
-        by_class = weights.to(logits.device) if weights is not None else None
-        total = torch.nn.functional.cross_entropy(
-            logits.float(), labels, weight=by_class, label_smoothing=label_smoothing, reduction="sum"
-        )
-        # Divided by rows, not by the weights that happen to be in this batch: a micro-batch of
+        logits = outputs["logits"].float()
+        # One loss per row, shape (batch,), or per answer token, shape (batch, tokens).
+        losses = torch.nn.functional.cross_entropy(
+            logits.flatten(0, -2),
+            labels.flatten(),
+            ignore_index=IGNORED,
+            label_smoothing=label_smoothing,
+            reduction="none",
+        ).view(labels.shape)
+        if weights is not None:
+            of_rows = weights.to(losses.device)[labels if class_ids is None else class_ids(labels)]
+            losses = losses * of_rows.view(-1, *[1] * (losses.dim() - 1))
+        # Divided by items, not by the weights that happen to be in this batch: a micro-batch of
         # only rare rows would otherwise lose its extra weight.
-        return total / (num_items_in_batch if num_items_in_batch is not None else len(labels))
+        return losses.sum() / (num_items_in_batch if num_items_in_batch is not None else _items(labels))
 
     return loss
+
+
+def _items(labels: torch.Tensor) -> torch.Tensor:
+    """Count what a loss is the mean of: rows, or answer tokens."""
+    return (labels != IGNORED).sum()
 
 
 def class_weight_tensor(

@@ -1,0 +1,184 @@
+"""Which columns of a table hold the texts and the labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+
+import numpy as np
+import pandas as pd
+
+from sentlora.data.prompts import Prompt
+from sentlora.data.text import nearest
+from sentlora.errors import DataError
+
+# Where several of these are there, the first in the list is taken.
+TEXT_COLUMNS = (
+    "text",
+    "sentence",
+    "review",
+    "content",
+    "comment",
+    "tweet",
+    "body",
+    "message",
+    "document",
+    "review_text",
+)
+LABEL_COLUMNS = ("label", "labels", "sentiment", "class", "target", "category", "polarity", "label_text")
+
+
+def find_columns(
+    columns: Sequence[str], is_texty: Callable[[str], bool], text_column: str | None, label_column: str | None
+) -> tuple[str, str]:
+    """Decide which column holds the texts and which the labels.
+
+    A column that is named is taken. Otherwise the common names are tried in their order, in any case;
+    failing that, the only other column of strings holds the texts.
+
+    Args:
+        columns: The columns that there are.
+        is_texty: Tells whether a column holds strings that are not numbers.
+        text_column: The column of the texts, or None.
+        label_column: The column of the labels, or None.
+
+    Raises:
+        DataError: If a column cannot be found; names the columns that there are.
+
+    Example:
+        >>> find_columns(["id", "Tweet", "Sentiment"], lambda column: column != "id", None, None)
+        ('Tweet', 'Sentiment')
+    """
+    label = _pick(columns, label_column, LABEL_COLUMNS, taken=[text_column])
+    text = _pick(columns, text_column, TEXT_COLUMNS, taken=[label])
+    if text is None:
+        others = [column for column in columns if column != label and is_texty(column)]
+        text = others[0] if len(others) == 1 else None
+    if text is None:
+        raise _not_found("text", TEXT_COLUMNS, columns)
+    if label is None:
+        raise _not_found("label", LABEL_COLUMNS, columns)
+    if text == label:
+        raise DataError(
+            f"The column {text!r} was named for both the texts and the labels; found the columns {list(columns)}."
+        )
+    return text, label
+
+
+def find_fields(
+    columns: Sequence[str], prompt: Prompt | None, text_column: str | None, *, required: bool = False
+) -> tuple[str, ...]:
+    """Decide whether the texts of a table are made of the fields of a prompt.
+
+    Args:
+        columns: The columns that there are.
+        prompt: The prompt, or None.
+        text_column: A column of plain texts; where it is named, the texts are plain.
+        required: Whether the fields have to be there.
+
+    Returns:
+        The fields; empty where the texts are plain.
+
+    Raises:
+        DataError: If some of the fields are columns and others are not, or the fields are required.
+
+    Example:
+        >>> prompt = Prompt("Title: {title} Body: {body}")
+        >>> find_fields(["title", "body", "stars"], prompt, None), find_fields(["text", "stars"], prompt, None)
+        (('title', 'body'), ())
+    """
+    if prompt is None or prompt.is_plain or text_column is not None:
+        return ()
+    missing = [name for name in prompt.fields if name not in columns]
+    if not missing:
+        return prompt.fields
+    if len(missing) == len(prompt.fields) and not required:
+        return ()
+    near = nearest(missing[0], [column for column in columns if column not in prompt.fields])
+    hint = f" Did you mean {near!r}?" if near is not None else ""
+    raise DataError(
+        f"The prompt has the fields {', '.join(prompt.fields)}; there is no column {missing[0]!r}. Found the columns "
+        f"{list(columns)}.{hint} Correct the prompt (prompt=), or name a column of plain texts with text_column= "
+        "(--text-column)."
+    )
+
+
+def find_label_column(columns: Sequence[str], label_column: str | None, fields: Collection[str]) -> str:
+    """Decide which column holds the labels, where the texts are made of fields.
+
+    Args:
+        columns: The columns that there are.
+        label_column: The column of the labels, or None.
+        fields: The columns that the texts are made of.
+
+    Raises:
+        DataError: If it cannot be found, or is one of the fields.
+
+    Example:
+        >>> find_label_column(["title", "body", "Label"], None, ["title", "body"])
+        'Label'
+    """
+    label = _pick(columns, label_column, LABEL_COLUMNS, taken=fields)
+    if label is None:
+        raise _not_found("label", LABEL_COLUMNS, columns)
+    if label in fields:
+        raise DataError(
+            f"The column {label!r} was named for the labels, and is a field of the prompt as well; found the columns "
+            f"{list(columns)}. Name another label column, or take the field out of the prompt."
+        )
+    return label
+
+
+def find_text_column(frame: pd.DataFrame, text_column: str | None = None) -> str:
+    """Decide which column holds the texts of a table without labels.
+
+    Args:
+        frame: The table.
+        text_column: The column of the texts, or None to find it.
+
+    Raises:
+        DataError: If it cannot be found; names the columns that there are.
+
+    Example:
+        >>> find_text_column(pd.DataFrame({"id": [1], "Review": ["Fine"]}))
+        'Review'
+    """
+    columns = list(frame.columns)
+    found = _pick(columns, text_column, TEXT_COLUMNS, taken=())
+    if found is None:
+        texty = [column for column in columns if is_texty(frame[column])]
+        found = texty[0] if len(texty) == 1 else None
+    if found is None:
+        raise DataError(
+            f"Expected a text column, called for instance {', '.join(TEXT_COLUMNS[:4])}; found the columns "
+            f"{columns}. Name it: text_column= in Python, --column on the command line."
+        )
+    return str(found)
+
+
+def is_texty(column: pd.Series) -> bool:
+    """Tell whether a column holds strings that are not numbers.
+
+    Example:
+        >>> is_texty(pd.Series(["fine", "1"])), is_texty(pd.Series(["1", "2"]))
+        (True, False)
+    """
+    values = [value for value in column.tolist() if isinstance(value, str)]
+    return bool(values) and not bool(np.all(pd.to_numeric(pd.Series(values, dtype=object), errors="coerce").notna()))
+
+
+def _pick(
+    columns: Sequence[str], asked: str | None, common: Sequence[str], taken: Collection[str | None]
+) -> str | None:
+    if asked is not None:
+        if asked not in columns:
+            raise DataError(f"There is no column {asked!r}; found the columns {list(columns)}.")
+        return asked
+    lowered = {str(column).strip().lower(): column for column in reversed(columns)}
+    return next((lowered[name] for name in common if name in lowered and lowered[name] not in taken), None)
+
+
+def _not_found(kind: str, common: Sequence[str], columns: Sequence[str]) -> DataError:
+    return DataError(
+        f"Expected a {kind} column, called for instance {', '.join(common[:4])}; found the columns {list(columns)}. "
+        f"Name it with {kind}_column= (--{kind}-column)."
+    )

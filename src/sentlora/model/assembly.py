@@ -1,0 +1,91 @@
+"""A base model with its tokenizer -> a model with an adapter and the objective that suits it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from peft import LoraConfig
+
+from sentlora.data.prompts import Prompt, default_prompt
+from sentlora.errors import ConfigError
+from sentlora.labels import LabelMap
+from sentlora.model import backbone
+from sentlora.model.adapter import attach, lora_config
+from sentlora.model.architectures import writes_text
+from sentlora.model.classification import ClassificationObjective
+from sentlora.model.label_words import LabelWordsObjective
+from sentlora.model.objective import Objective
+from sentlora.settings import Settings
+
+
+def assemble(
+    base_model: str,
+    labels: LabelMap,
+    settings: Settings,
+    prompt: Prompt | None = None,
+    *,
+    lora: LoraConfig | None = None,
+    revision: str | None = None,
+) -> tuple[Any, Objective, Prompt | None]:
+    """Load a base model, choose its objective and attach a fresh adapter.
+
+    Args:
+        base_model: Alias, Hub id or folder.
+        labels: The classes.
+        settings: Rank, targets, lengths and the like.
+        prompt: What is asked about a text; None asks in plain words. An encoder reads the text alone.
+        lora: The user's own LoraConfig, in place of the settings.
+        revision: Branch, tag or commit on the Hub.
+
+    Returns:
+        The PeftModel on the best device, the objective, and the prompt that is in force.
+
+    Raises:
+        BackboneError: If the base model cannot be loaded.
+        ConfigError: If the base model cannot do what the settings ask for.
+        LabelError: If the label words cannot be told apart.
+        TargetError: If a target names nothing in this model.
+    """
+    tokenizer = backbone.load_tokenizer(base_model, revision=revision)
+    model = backbone.load_base(base_model, labels, revision=revision)
+    backbone.check_length(settings.max_length, model.config, tokenizer, base_model)
+    if prompt is None and writes_text(model):
+        prompt = default_prompt(labels.words)
+    objective = objective_for(model, tokenizer, labels, settings, prompt)
+    adapter = lora if lora is not None else lora_config(model, settings)
+    adapted = attach(model, adapter, train_head=settings.train_head)
+    return adapted.to(backbone.best_device()), objective, prompt
+
+
+def objective_for(
+    model: Any, tokenizer: Any, labels: LabelMap, settings: Settings, prompt: Prompt | None = None
+) -> Objective:
+    """Choose the objective: label words for an encoder-decoder, a classification head for an encoder.
+
+    Args:
+        model: The base model.
+        tokenizer: Its tokenizer.
+        labels: The classes.
+        settings: Lengths, truncation, how a label is chosen.
+        prompt: What is asked about a text; None asks in plain words.
+
+    Raises:
+        ConfigError: If ``decode="generate"`` is asked of an encoder.
+        LabelError: If the label words cannot be told apart.
+    """
+    lengths: dict[str, Any] = {"max_length": settings.max_length, "truncation": settings.truncation}
+    if writes_text(model):
+        return LabelWordsObjective(
+            tokenizer,
+            labels,
+            prompt if prompt is not None else default_prompt(labels.words),
+            model.config,
+            length_normalization=settings.length_normalization,
+            **lengths,
+        )
+    if settings.decode == "generate":
+        raise ConfigError(
+            f"decode='generate' needs a model that writes text, such as google/flan-t5-base; this one "
+            f"(architecture {model.config.model_type!r}) is an encoder. Leave decode out."
+        )
+    return ClassificationObjective(tokenizer, **lengths)

@@ -1,0 +1,75 @@
+"""An adapter folder -> the model, the objective and the record of its training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sentlora.config import SentimentConfig
+from sentlora.data.prompts import Prompt
+from sentlora.errors import AdapterFolderError, ConfigError
+from sentlora.model import backbone
+from sentlora.model.assembly import objective_for
+from sentlora.model.objective import Objective
+from sentlora.settings import Settings
+from sentlora.sharing.adapter_weights import load_adapter
+from sentlora.sharing.folder import read_folder
+from sentlora.sharing.saving import read_log, read_metrics
+
+
+@dataclass(frozen=True)
+class LoadedAdapter:
+    """What an adapter folder holds, ready to be used.
+
+    Attributes:
+        model: The PeftModel, in evaluation mode, on the best device.
+        objective: Encodes texts and scores them.
+        config: The contents of ``sentlora.json``.
+        settings: The settings of the training run.
+        prompt: The template of fields and instruction, or None.
+        history: One row per epoch.
+        metrics: Headline figures by what they were measured on.
+    """
+
+    model: Any
+    objective: Objective
+    config: SentimentConfig
+    settings: Settings
+    prompt: Prompt | None
+    history: list[dict[str, float]]
+    metrics: dict[str, dict[str, float]]
+
+
+def load_folder(path: str | Path, *, base_model: str | None = None, verify: bool = True) -> LoadedAdapter:
+    """Read an adapter folder and put its adapter on its base model.
+
+    Args:
+        path: The folder.
+        base_model: Where the base model is now, if not where it was in training.
+        verify: Check the files against the hashes of ``sentlora.json``.
+
+    Raises:
+        AdapterFolderError: If the folder is incomplete, altered, or of another base model.
+        BackboneError: If the base model cannot be loaded.
+    """
+    folder = Path(path).expanduser()
+    config = read_folder(folder, verify=verify)
+    settings = config.resolved_settings(where=folder)
+    prompt = _prompt_of(config, folder)
+    base = backbone.load_base(base_model or config.base_model, config.labels, revision=config.base_revision)
+    model = load_adapter(base, folder, train_head=settings.train_head).to(backbone.best_device())
+    objective = objective_for(base, backbone.load_tokenizer(str(folder)), config.labels, settings, prompt)
+    if objective.name != config.objective:
+        raise AdapterFolderError(
+            f"The adapter in {folder} was trained for {config.objective!r}, and its base model is used for "
+            f"{objective.name!r}. Is base_model the one it was trained on?"
+        )
+    return LoadedAdapter(model, objective, config, settings, prompt, read_log(folder), read_metrics(folder))
+
+
+def _prompt_of(config: SentimentConfig, folder: Path) -> Prompt | None:
+    try:
+        return None if config.prompt is None else Prompt(config.prompt)
+    except ConfigError as error:
+        raise AdapterFolderError(f"sentlora.json in {folder}: {error} Copy the folder again.") from error
