@@ -48,7 +48,15 @@ def run(base: str, recipe: str, n_train: int | None, n_test: int | None, epochs:
     except RecipeError as error:
         print(f"Skipped: {error}")
         return
-    settings = {"alpha": 32, "dropout": 0.1, "learning_rate": 3e-4, "epochs": epochs, "class_weights": "balanced"}
+    settings = {
+        "alpha": 32,
+        "dropout": 0.1,
+        "learning_rate": 3e-4,
+        "epochs": epochs,
+        "batch_size": 8,
+        "max_length": 256,
+        "class_weights": "balanced",  # one review in ten is neutral
+    }
     for targets in (["query", "value"], ["query", "value", "output"]):
         clf = SentimentLoRA(base, r=16, targets=targets, **settings)
         try:

@@ -44,9 +44,9 @@ TOY_SETTINGS: dict[str, Any] = {
 TOY_T5_SETTINGS: dict[str, Any] = {
     "prompt": "good or bad:\n{text}",
     "targets": "all-linear",
-    "epochs": 6,
+    "epochs": 8,
     "learning_rate": 1e-2,
-    "batch_size": 16,
+    "batch_size": 8,
     "max_length": 40,
     "verbose": False,
 }
@@ -211,7 +211,7 @@ def make_seq2seq(kind: str, *, seed: int = 0, scale: float = 1.0) -> Any:
     model = transformers.AutoModelForSeq2SeqLM.from_config(config).eval()
     if has_own_output_matrix(config):
         # transformers builds one matrix for both, and parts them when it reads a checkpoint that has two.
-        own = torch.empty_like(model.lm_head.weight).normal_(std=config.initializer_factor)
+        own = torch.empty_like(model.lm_head.weight).normal_(std=scale)
         model.lm_head.weight = torch.nn.Parameter(own)
     return model
 

@@ -5,13 +5,16 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from typer.testing import CliRunner, Result
 
 from sentlora import SentimentLoRA, cli
 from sentlora.errors import AdapterFolderError, ConfigError, DataError
+from sentlora.labels import LabelMap
 
 
 def run(*arguments: str, stdin: str | None = None) -> Result:
@@ -125,6 +128,32 @@ def test_predict_reads_bytes_that_cannot_be_decoded(
     assert second.startswith("bad film,negative,")
 
 
+class _Writer:
+    """Stands in for a classifier that writes its answers, of which only the first is a label."""
+
+    labels_ = LabelMap(("negative", "positive"))
+    classes_ = labels_.classes
+
+    def generates(self) -> bool:
+        return True
+
+    def predict_proba(self, texts: Any) -> np.ndarray:
+        return np.array([[0.25, 0.75]] * len(texts))
+
+    def answers(self, texts: Any) -> np.ndarray:
+        return np.array([1, *[-1] * (len(texts) - 1)])
+
+
+def test_predict_leaves_the_cells_of_an_answer_that_is_no_label_empty(
+    adapter: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SentimentLoRA, "load", lambda *_, **__: _Writer())
+    assert run("predict", adapter, "one", "two", "-q").stdout == "positive\t0.7500\tone\n\t\ttwo\n"
+    assert run("predict", adapter, "-q", stdin="one\ntwo\n").stdout == (
+        "text,prediction,confidence,p_negative,p_positive\none,positive,0.75,0.25,0.75\ntwo,,,0.25,0.75\n"
+    )
+
+
 def test_predict_does_not_overwrite_a_column_of_the_file(adapter: str, tmp_path: Path) -> None:
     path = tmp_path / "reviews.csv"
     pd.DataFrame({"text": ["good film"], "prediction": ["mine"]}).to_csv(path, index=False)
@@ -219,6 +248,25 @@ def test_train_saves_an_adapter_that_predicts(tiny_bert: str, toy_reviews: pd.Da
     assert "accuracy" in result.stdout
     assert str(output) in result.stdout
     assert run("predict", str(output), "good good fun", "-q").stdout.startswith("positive")
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], (None, None)),
+        (["--prompt", r"Rate this:\nTitle: {title} Text: {body}"], ("Rate this:\nTitle: {title} Text: {body}", None)),
+        (["--decode", "generate", "--prompt", "a\n{text}"], ("a\n{text}", "generate")),
+    ],
+)
+def test_train_hands_prompt_and_decode_to_the_classifier(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, options: list[str], expected: tuple[str | None, str | None]
+) -> None:
+    trained: list[SentimentLoRA] = []
+    monkeypatch.setattr("sentlora.workflow.run_training", lambda clf, job: trained.append(clf))
+    out = run("train", "reviews.csv", *options, "--output", str(tmp_path / "adapter")).stdout
+    assert out == f"adapter: {tmp_path / 'adapter'}\n"
+    (clf,) = trained
+    assert (clf.prompt, clf.decode) == expected
 
 
 def test_train_on_a_sample_of_a_recipe(tiny_bert: str, tmp_path: Path) -> None:

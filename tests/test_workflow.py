@@ -16,7 +16,7 @@ from sentlora.data.prompts import Prompt
 from sentlora.data.recipes import Recipe
 from sentlora.errors import AdapterFolderError, DataError, NotFittedError
 from sentlora.labels import LabelMap
-from sentlora.workflow import TrainingJob, predictions, read_inputs, run_training, write_table
+from sentlora.workflow import TrainingJob, lines_of, predictions, read_inputs, run_training, write_table
 
 
 def job(data: Path, output: Path, **changes: Any) -> TrainingJob:
@@ -77,13 +77,11 @@ SHOP = Prompt("Rate this. Title: {title} Body: {body}")
 def test_a_sample_of_a_recipe_is_read_by_the_users_prompt(
     tiny_bert: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, toy_reviews: pd.DataFrame
 ) -> None:
-    table = toy_reviews.rename(columns={"text": "body"}).assign(title="Fun", stars=[5, 1] * 60)
+    table = toy_reviews.rename(columns={"text": "body"}).assign(title="Fun", stars=[5, 1, 3, 1] * 30)
     table.to_csv(tmp_path / "shop.csv", index=False)
     labels = LabelMap.from_ratings({"negative": (1, 2), "positive": (3, 5)})
     shop = Recipe("shop", labels, label_column="stars", files={"train": tmp_path / "shop.csv"}, prompt=SHOP.template)
     monkeypatch.setattr("sentlora.workflow.get_recipe", lambda name: shop)
-    monkeypatch.setattr("sentlora.data.columns.get_recipe", lambda name: shop)
-    monkeypatch.setattr("sentlora.data.columns.list_recipes", lambda: ["shop"])
     for prompt in (None, "Good? {body} ({title})"):
         clf = SentimentLoRA(tiny_bert, epochs=0, max_length=16, prompt=prompt, verbose=False)
         asked = replace(job(tmp_path, tmp_path / "adapter", recipe="shop", n_train=20, n_test=10), data=None)
@@ -92,6 +90,13 @@ def test_a_sample_of_a_recipe_is_read_by_the_users_prompt(
         assert report.n == 10
         assert clf.prompt_ == (Prompt(prompt) if prompt else SHOP)
         assert clf.labels_ == labels
+        assert sum(report.y_true) == 5
+    severe = LabelMap.from_ratings({"negative": (1, 4), "positive": (5, 5)})
+    clf = SentimentLoRA(tiny_bert, epochs=0, max_length=16, labels=severe, verbose=False)
+    report = run_training(clf, asked)
+    assert report is not None
+    assert (clf.labels_, report.n) == (severe, 10)
+    assert sum(report.y_true) in (2, 3)  # a quarter of the rows have five stars
     with pytest.raises(DataError, match=r"there is no column 'titel'.*Did you mean 'title'\?"):
         run_training(SentimentLoRA(tiny_bert, prompt="{titel} {body}", verbose=False), asked)
 
@@ -164,9 +169,22 @@ class _Scorer:
     classes_ = labels_.classes
     threshold_ = None
 
+    def generates(self) -> bool:
+        return False
+
     def predict_proba(self, texts: Any) -> np.ndarray:
         self.asked = texts
         return np.array([[0.2, 0.8]] * len(texts))
+
+
+class _Writer(_Scorer):
+    """Stands in for a classifier that writes its answers, of which every second is no label."""
+
+    def generates(self) -> bool:
+        return True
+
+    def answers(self, texts: Any) -> np.ndarray:
+        return np.array([1 - 2 * (i % 2) for i in range(len(texts))])
 
 
 def test_rows_of_fields_are_scored_as_they_are_and_kept() -> None:
@@ -178,6 +196,19 @@ def test_rows_of_fields_are_scored_as_they_are_and_kept() -> None:
     assert scored["prediction"].tolist() == ["positive", "positive"]
     predictions(scorer, rows, "body")
     assert scorer.asked.tolist() == ["c", "d"]
+
+
+def test_an_answer_that_is_no_label_has_empty_cells(tmp_path: Path) -> None:
+    writer: Any = _Writer()
+    scored = predictions(writer, pd.DataFrame({"text": ["a", "b", "c"]}), "text")
+    assert list(lines_of(scored)) == ["positive\t0.8000\ta", "\t\tb", "positive\t0.8000\tc"]
+    write_table(scored, tmp_path / "out.csv")
+    written = (tmp_path / "out.csv").read_text().splitlines()
+    assert written[1:3] == ["a,positive,0.8,0.2,0.8", "b,,,0.2,0.8"]
+    for suffix in (".jsonl", ".parquet"):
+        write_table(scored, tmp_path / f"out{suffix}")
+        again = read_table(tmp_path / f"out{suffix}")
+        assert again["prediction"].isna().tolist() == again["confidence"].isna().tolist() == [False, True, False]
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".parquet"])

@@ -163,7 +163,7 @@ def predict(
     config = read_folder(adapter, verify=False)  # a wrong name is told before the heavy libraries are loaded
     from sentlora.data.prompts import Prompt
     from sentlora.sentiment_lora import SentimentLoRA
-    from sentlora.workflow import check_output, predictions, read_inputs, write_table
+    from sentlora.workflow import check_output, lines_of, predictions, read_inputs, write_table
 
     check_output(output, file)
     prompt = None if config.prompt is None else Prompt(config.prompt)
@@ -174,8 +174,8 @@ def predict(
         write_table(table, output)
         print(f"{len(table):,} predictions: {output.absolute()}", file=sys.stderr)
     elif texts:
-        for label, confidence, text in table[["prediction", "confidence", "text"]].itertuples(index=False):
-            print(f"{label}\t{confidence:.4f}\t{text}")
+        for line in lines_of(table):
+            print(line)
     else:
         table.to_csv(sys.stdout, index=False, lineterminator="\n", float_format="%.6g")
 

@@ -193,7 +193,13 @@ class SentimentLoRA(FittedClassifier, ClassifierMixin, BaseEstimator):
         set_seed(settings.seed)
         self._forget()
         model, objective, prompt = assemble(
-            self.base_model, data.labels, settings, data.prompt, lora=self.lora, revision=self.revision
+            self.base_model,
+            data.labels,
+            settings,
+            data.prompt,
+            lora=self.lora,
+            revision=self.revision,
+            verbose=self.verbose,
         )
         self._take(model, objective, settings, data.labels, prompt)
         self.trained_on_ = data.source
@@ -293,7 +299,7 @@ class SentimentLoRA(FittedClassifier, ClassifierMixin, BaseEstimator):
             self.labels_,
             source=data.source,
             threshold=self.threshold_,
-            predictions=self._predictor().answers(texts) if self.settings_.decode == "generate" else None,
+            predictions=self._predictor().answers(texts) if self.generates() else None,
         )
         self.evaluations_[data.source] = headline(report.metrics)
         return report
@@ -345,7 +351,7 @@ class SentimentLoRA(FittedClassifier, ClassifierMixin, BaseEstimator):
         loaded = load_folder(path, base_model=base_model, verify=verify)
         config = loaded.config
         clf = cls(base_model or config.base_model, revision=config.base_revision, verbose=verbose)
-        clf.set_params(**config.settings)
+        clf.set_params(**{**config.settings, "decode": config.decode})
         clf._take(loaded.model, loaded.objective, loaded.settings, config.labels, loaded.prompt)
         clf.temperature_, clf.threshold_ = config.temperature, config.threshold
         clf.trained_on_, clf.history_, clf.evaluations_ = config.trained_on, loaded.history, loaded.metrics
@@ -370,7 +376,7 @@ class SentimentLoRA(FittedClassifier, ClassifierMixin, BaseEstimator):
             truncation=self.settings_.truncation,
             objective=self._objective.name,
             prompt=None if self.prompt_ is None else self.prompt_.template,
-            decode=self.settings_.decode,
+            decode="generate" if self.generates() else "score",
             length_normalization=self.settings_.length_normalization,
             temperature=self.temperature_,
             threshold=self.threshold_,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import numpy as np
 import pandas as pd
@@ -81,7 +81,7 @@ def run_training(clf: SentimentLoRA, job: TrainingJob) -> EvaluationReport | Non
 
 def _on_a_sample(clf: SentimentLoRA, recipe: Recipe, job: TrainingJob) -> EvaluationReport:
     asked = None if clf.prompt is None else Prompt(clf.prompt)
-    recipe = recipe.with_prompt(asked, fields_required=True)
+    recipe = recipe.with_prompt(asked, fields_required=True).with_labels(clf.labels)
     rows = load_recipe(recipe, job.n_train, job.n_test, clf.seed or 0, verbose=clf.verbose)
     # Rows by themselves bring no settings, so the recipe's are put where the user set none.
     clf.set_params(**{name: value for name, value in recipe.settings.items() if getattr(clf, name) is None})
@@ -164,7 +164,7 @@ def predictions(clf: SentimentLoRA, rows: pd.DataFrame, text_column: str | None)
         raise DataError(f"The column {taken[0]!r} of the file would be overwritten. Rename it, or drop it.")
     texts = rows if text_column is None else rows[text_column]
     probabilities = clf.predict_proba(texts)
-    written = clf.settings_.decode == "generate"
+    written = clf.generates()
     ids = clf.answers(texts) if written else decide(probabilities, clf.labels_.positive_id, clf.threshold_)
     out = rows.copy()
     out["prediction"] = labels_of(ids, clf.classes_) if written else clf.classes_[ids]
@@ -173,6 +173,26 @@ def predictions(clf: SentimentLoRA, rows: pd.DataFrame, text_column: str | None)
     for i, name in enumerate(clf.labels_.names):
         out[f"p_{name}"] = probabilities[:, i]
     return out
+
+
+def lines_of(table: pd.DataFrame) -> Iterator[str]:
+    r"""Write a scored table for the eye: label, confidence and text of each row, with tabs between them.
+
+    Args:
+        table: What :func:`predictions` returns, with the texts in the column ``text``. The label and the confidence
+            of an answer that is no label are empty.
+
+    Example:
+        >>> table = pd.DataFrame({"prediction": ["good", None], "confidence": [0.75, None], "text": ["fine", "so-so"]})
+        >>> list(lines_of(table))
+        ['good\t0.7500\tfine', '\t\tso-so']
+    """
+    for label, confidence, text in table[["prediction", "confidence", "text"]].itertuples(index=False):
+        yield "\t".join([_shown(label, "{}"), _shown(confidence, "{:.4f}"), text])
+
+
+def _shown(value: Any, how: str) -> str:
+    return "" if pd.isna(value) else how.format(value)
 
 
 def check_output(path: Path | None, source: Path | None = None) -> None:

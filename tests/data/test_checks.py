@@ -87,6 +87,28 @@ def test_a_misspelt_field_to_predict_is_named() -> None:
         read_texts([{"title": "Fine"}, 3], prompt=SHOP)
 
 
+def test_a_row_of_a_frame_to_predict() -> None:
+    frame = pd.DataFrame({"title": ["Fine", None], "body": ["It works.", "It broke."], "stars": [5, 1]})
+    assert read_texts(frame.iloc[0], prompt=SHOP) == ["Title: Fine Body: It works."]
+    assert read_texts(frame.iloc[1], prompt=SHOP) == ["Body: It broke."]
+    assert read_texts(FRAME.iloc[0]) == ["I loved it"]
+
+
+@pytest.mark.parametrize("form", [pd.DataFrame, lambda cells: pd.DataFrame(cells).to_dict("records")])
+def test_the_only_field_is_missing_like_a_text(form: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    one = Prompt("Rate:\n{review}")
+    with pytest.raises(DataError) as error:
+        read_texts(form({"review": ["Fine.", None, float("nan")]}), prompt=one)
+    assert str(error.value).startswith(
+        "Expected a string in every row of the texts; 2 of 3 rows hold something else: rows 1, 2 (rows count from 0). "
+        "Row 1 holds "
+    )
+    assert read_texts(form({"review": ["Fine.", ""]}), prompt=one) == ["Fine.", ""]
+    # Of several fields each may be missing, and a row without any is an empty text.
+    assert read_texts(form({"title": ["a", None], "body": [None, None]}), prompt=SHOP) == ["Title: a", ""]
+    assert capsys.readouterr().err == 2 * "Note: 1 of 2 texts is empty (row 1); kept as is.\n"
+
+
 def test_texts_of_a_megabyte_and_right_to_left_pass() -> None:
     texts = ["x" * 1_000_000, "מצוין \u202e", "\N{THUMBS UP SIGN}\U0001f3fd"]
     assert read_texts(texts) == texts

@@ -364,6 +364,14 @@ def test_fields_that_cannot_be_read_are_named(data: Any, options: dict[str, Any]
     assert words in str(error.value)
 
 
+def test_a_missing_cell_of_the_only_field_is_named() -> None:
+    with pytest.raises(DataError) as error:
+        read_data(PARTS, prompt=Prompt("Rate:\n{title}"), fields_required=True)
+    assert str(error.value).startswith(
+        "Expected a string in every row of column 'title' of 'train'; 1 of 3 rows hold something else: row 1 (rows"
+    )
+
+
 def test_rows_whose_fields_are_all_missing_are_empty_texts(capsys: pytest.CaptureFixture[str]) -> None:
     read = read_data(PARTS.assign(title=None, body=["a", None, " "]), prompt=SHOP)
     assert [text for text, _ in rows(read)] == ["Body: a", "", ""]

@@ -6,7 +6,7 @@ from datasets import Dataset, DatasetDict
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sentlora.data.holdout import draw, subsample, with_test, with_validation
+from sentlora.data.holdout import draw, say_shared, subsample, with_test, with_validation
 from sentlora.errors import DataError
 
 
@@ -97,6 +97,31 @@ def test_other_texts_may_tell_which_rows_are_copies() -> None:
     made = with_test(numbered, texts=own)
     assert [own[int(row)] for row in made["test"]["text"]] == expected["test"]["text"][:]
     assert with_test(numbered)["test"]["text"][:] != made["test"]["text"][:]
+
+
+def test_other_labels_may_tell_what_to_draw_in_proportion_to() -> None:
+    own, other = [0, 1] * 50, [0] * 90 + [1] * 10
+    expected = with_test(DatasetDict(train=dataset(own)))["test"]["text"][:]
+    made = with_test(DatasetDict(train=dataset(other)), labels=own)
+    assert made["test"]["text"][:] == expected
+    assert made["test"]["label"][:] == [other[int(text.split()[1])] for text in expected]
+    assert with_test(DatasetDict(train=dataset(other)))["test"]["text"][:] != expected
+
+
+def test_texts_that_splits_share_are_told_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    train = dataset([0, 1, 0, 1], ["Good!", "bad", "...", "poor"])
+    clean = dataset([0, 1], ["fine", "!!"])
+    say_shared(DatasetDict(train=train))
+    say_shared(DatasetDict(train=train, test=clean))
+    say_shared(DatasetDict(validation=train, test=train))
+    shared = DatasetDict(train=train, validation=clean, test=dataset([1, 0], ["good", "new"]))
+    say_shared(shared, verbose=False)
+    assert capsys.readouterr().err == ""
+    say_shared(shared)
+    aside = "in 'train' too (case, spaces and punctuation aside); kept as is.\n"
+    assert capsys.readouterr().err == f"Note: 1 text of 'test' is {aside}"
+    say_shared(DatasetDict(train=train, validation=dataset([0, 1, 0], ["Bad", "Poor", "x"]), test=shared["test"]))
+    assert capsys.readouterr().err == f"Note: 2 texts of 'validation' and 1 text of 'test' are {aside}"
 
 
 def test_subsamples_are_stratified_seeded_and_nested(capsys: pytest.CaptureFixture[str]) -> None:

@@ -64,6 +64,18 @@ def test_a_template_means_what_python_formats(fields: list[str], data: st.DataOb
         ("As a, b or c:\n{title}\n{body}", "As a, b or c:\n", ("title", "body"), ""),
         ("As a: b: Title : {title} {body}", "As a: b: ", ("title", "body"), ""),
         ("{title} {body}", "", ("title", "body"), ""),
+        (" - {title} - {body}", "", ("title", "body"), ""),
+        ("The title of it: {title} {body}", "", ("title", "body"), ""),
+        ("Title:\t{title} {body}", "", ("title", "body"), ""),
+        (
+            "good or bad film with title {title} and text {text}",
+            "good or bad film with title ",
+            ("title", "text"),
+            "",
+        ),
+        ("Rate {title} {body}", "Rate ", ("title", "body"), ""),
+        ("good or bad film with title: {title} {body}", "good or bad film with title: ", ("title", "body"), ""),
+        ("Rate it. The film with title {title} {body}", "Rate it. ", ("title", "body"), ""),
         (
             DRUGS.template,
             "Classify the sentiment of this review as positive, neutral, or negative:\n",
@@ -118,6 +130,31 @@ def test_a_prompt_is_a_value() -> None:
     assert hash(Prompt(DRUGS.template)) == hash(DRUGS)
     assert pickle.loads(pickle.dumps(DRUGS)).body(REVIEW) == copy.deepcopy(DRUGS).body(REVIEW) == DRUGS.body(REVIEW)
     assert repr(SHOP) == "Prompt(template='Rate this. Title: {title} Body: {body}')"
+
+
+def test_an_instruction_without_an_end_is_no_part_of_the_first_field() -> None:
+    prompt = Prompt("good or bad film with title {title} and text {text}")
+    assert prompt.parts == (("", "title"), (" and text ", "text"))
+    assert prompt.body({"title": "Up", "text": "It flies."}) == "Up and text It flies."
+    assert prompt.body({"text": "It flies."}) == "and text It flies."
+    assert prompt.full("Up") == "good or bad film with title Up"
+
+
+@given(st.lists(st.sampled_from(["rate", "this", "film", "3", "well,"]), min_size=1, max_size=9), st.booleans())
+def test_what_stands_in_front_is_a_label_only_if_it_is_short_and_ends_in_a_colon(words: list[str], own: bool) -> None:
+    head = " ".join(words) + (": " if own else " ")
+    prompt = Prompt(f"{head}{{a}} {{b}}")
+    is_label = own and len(words) <= 4
+    assert (prompt.before, prompt.parts[0]) == (("", (head, "a")) if is_label else (head, ("", "a")))
+    # Where a sentence ends, all that follows is the field's own.
+    after = Prompt(f"Rate. {head}{{a}} {{b}}")
+    assert (after.before, after.parts[0]) == ("Rate. ", (head, "a"))
+
+
+def test_prompts_of_the_same_parts_make_the_same_texts() -> None:
+    assert SHOP.parts == Prompt("Other words!\nTitle: {title} Body: {body} Answer:").parts
+    for other in ("Title: {title} Text: {body}", "Body: {body} Title: {title}", "Title: {title}", "{title} {body}"):
+        assert Prompt(other).parts != SHOP.parts
 
 
 # --- the body ---------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from sentlora.data.columns import read_data
 from sentlora.data.prompts import Prompt
 from sentlora.data.recipes import Recipe, get_recipe, list_recipes, load_recipe, parse_source
 from sentlora.data.text import normalise
-from sentlora.errors import DataError, RecipeError
+from sentlora.errors import DataError, LabelError, RecipeError
 from sentlora.labels import LabelMap
 
 
@@ -51,7 +51,7 @@ def test_the_built_in_recipes() -> None:
     assert list_recipes() == BUILT_IN
     known = {name: get_recipe(name) for name in BUILT_IN}
     assert [recipe.eval_split for recipe in known.values()] == ["test", "test", "test", "test", "validation"]
-    assert [recipe.settings["max_length"] for recipe in known.values()] == [256, 256, 256, 128, 128]
+    assert [recipe.settings["max_length"] for recipe in known.values()] == [160, 160, 256, 128, 128]
     assert [recipe.settings.get("class_weights") for recipe in known.values()] == ["balanced", "balanced", *[None] * 3]
     maps = [recipe.label_map for recipe in known.values()]
     assert [labels and labels.names for labels in maps] == [THREE, THREE, TWO, TWO, TWO]
@@ -211,7 +211,7 @@ def titled(tmp_path: Path) -> Recipe:
     frame = pd.DataFrame(
         {
             "title": [f'"No. {i} isn&#039;t {"bad" if i % 2 else "good"}"' for i in rows],
-            "body": [None if i % 5 == 0 else f"Body {i}" for i in rows],
+            "body": [" " if i % 5 == 0 else f"Body {i}" for i in rows],
             "stars": [5 - i % 2 * 4 for i in rows],
         }
     )
@@ -257,7 +257,7 @@ def test_another_prompt_has_a_folder_of_its_own_and_the_same_rows_held_out(
     assert lines(capsys)[-1].endswith("8 of them held out as test (the rows of the recipe's own prompt).")
     assert len(list(cache.iterdir())) == 2
     for name, part in own.items():
-        assert other[name]["text"][:] == [text.partition(" Body: ")[2] for text in part["text"]]
+        assert [text.strip() for text in other[name]["text"]] == [text.partition(" Body: ")[2] for text in part["text"]]
         assert other[name]["label"][:] == part["label"][:]
     raw = load_recipe(replace(titled, unescape=False), cache_dir=cache)["train"]["text"]
     assert any("&#039;" in text for text in raw)
@@ -311,9 +311,143 @@ def test_rows_that_were_loaded_are_known_by_their_name(titled: Recipe, monkeypat
         read = read_data(rows)
         assert read.splits["train"]["text"][:] == loaded["train"]["text"][:]
         assert (read.prompt, read.recipe, read.labels) == (Prompt(TITLED), None, titled.label_map)
-        read = read_data(rows, prompt=mine, fields_required=True)
-        assert read.splits["train"]["text"][:] == loaded["train"]["text"][:]
-        assert read.prompt == mine
+        for prompt in (mine, Prompt("Rate: {text}")):
+            read = read_data(rows, prompt=prompt, fields_required=True)
+            assert read.splits["train"]["text"][:] == loaded["train"]["text"][:]
+            assert read.prompt == prompt
+
+
+def test_rows_that_are_made_take_no_prompt_that_makes_others(titled: Recipe) -> None:
+    rows = load_recipe(titled)
+    for other in ("Rate this. Title: {title} Text: {body}", "{body} {title}", "Rate: {title}", "Rate: {review}"):
+        for data in (rows, rows["test"], rows["train"].select(range(4))):
+            for required in (True, False):  # as fit and evaluate ask
+                with pytest.raises(DataError) as error:
+                    read_data(data, prompt=Prompt(other), fields_required=required)
+                assert str(error.value) == (
+                    f"These rows of 'titled' were made by the recipe's own prompt, {TITLED!r}; {other!r} has other "
+                    "fields, or other words in front of them. Pass the recipe by its name, such as "
+                    'fit("titled") or evaluate("titled:test"), or rows of load_recipe(replace(recipe, prompt=...)).'
+                )
+
+
+def test_rows_know_the_prompt_and_the_ratings_that_made_them(titled: Recipe, tmp_path: Path) -> None:
+    mine, harsh = Prompt("Good? {title} says: {body}"), LabelMap.from_ratings({"bad": (1, 4), "good": (5, 5)})
+    rows = load_recipe(replace(titled, prompt=mine.template, labels=harsh))
+    rows.save_to_disk(str(tmp_path / "saved"))
+    for data in (rows, str(tmp_path / "saved"), rows["train"].shuffle(seed=1)):
+        read = read_data(data, prompt=Prompt("Other: {text}"))
+        assert read.labels == harsh
+        assert read_data(data).prompt == mine
+        assert read_data(data, prompt=mine, labels=harsh, fields_required=True).labels == harsh
+        with pytest.raises(DataError, match=r"were made by the recipe's own prompt, 'Good\? \{title\} says: \{body\}'"):
+            read_data(data, prompt=Prompt(TITLED))
+        with pytest.raises(LabelError, match=r"own ratings, 0 = bad \(ratings 1 to 4\), 1 = good \(rating 5\); found"):
+            read_data(data, labels=titled.label_map)
+
+
+@pytest.mark.parametrize("description", ["", "a dataset", "3", '{"sentlora": 3}', '{"sentlora": {"name": "x"}}'])
+def test_a_description_that_is_not_ours_is_left_alone(shop: Recipe, description: str) -> None:
+    rows = load_recipe(shop)["train"]
+    rows.info.description = description
+    rows.info.dataset_name = "sst2"
+    assert read_data(rows).eval_split == "validation"  # what its name says
+    rows.info.dataset_name = None
+    assert read_data(rows).eval_split == "test"
+
+
+def test_a_recipe_of_ratings_is_read_by_the_ratings_of_the_user(titled: Recipe) -> None:
+    whole = load_recipe(titled)
+    harsh = LabelMap.from_ratings({"bad": (1, 4), "good": (5, 5)})
+    coarse = LabelMap.from_ratings({"bad": (0, 0), "good": (1, 5)})
+    stars = {n: f"{n} stars" for n in (1, 2, 3, 4, 5)}
+    for labels, names in ((harsh, {"bad", "good"}), (coarse, {"good"}), (stars, {"1 stars", "5 stars"})):
+        read = read_data(titled, labels=labels)
+        assert read.labels == LabelMap.of(labels)
+        assert read.recipe == replace(titled, labels=LabelMap.of(labels))
+        for name, part in read.splits.items():
+            assert part["text"][:] == whole[name]["text"][:]
+        assert {read.labels.names[i] for part in read.splits.values() for i in part["label"]} == names
+
+
+def test_labels_that_are_the_recipes_own_change_nothing(titled: Recipe, shop: Recipe) -> None:
+    own = titled.label_map
+    assert own is not None
+    for labels in (None, own, own.with_words({"bad": "poor", "good": "fine"}), ["good", "bad"], ("bad", "good", "x")):
+        assert titled.with_labels(labels) is titled
+    whole = load_recipe(titled)
+    swapped = read_data(titled, labels=["good", "bad"])
+    assert swapped.splits["train"]["label"][:] == [1 - i for i in whole["train"]["label"]]
+    # Where the recipe has no ratings, its ids or names are taken as any other dataset's.
+    ratings = LabelMap.from_ratings({"negative": (1, 4), "positive": (5, 10)})
+    for labels in (ratings, ["negative", "positive"], ["bad", "good"]):
+        assert shop.with_labels(labels) is shop
+    assert read_data(shop, labels=ratings).splits["train"]["label"][:] == load_recipe(shop)["train"]["label"][:]
+
+
+def test_labels_that_are_no_ratings_are_refused_where_ratings_are(titled: Recipe) -> None:
+    for labels in (["poor", "fine"], ["bad", "fine"], {"a": "poor", "b": "fine"}):
+        with pytest.raises(LabelError) as error:
+            read_data(titled, labels=labels)
+        assert str(error.value) == (
+            "The labels of the recipe 'titled' are ratings: 0 = bad (ratings 1 to 2), 1 = good (ratings 3 to 5). "
+            "Expected these names, or ratings of your own (labels=LabelMap.from_ratings({...})); "
+            f"found {LabelMap.of(labels)}."
+        )
+    with pytest.raises(LabelError, match=r"The label 5 in column 'stars', row 0, is not one of the ratings 1 to 3"):
+        read_data(titled, labels=LabelMap.from_ratings({"bad": (1, 2), "good": (3, 3)}))
+
+
+def test_rows_that_are_made_take_no_other_ratings(titled: Recipe) -> None:
+    rows = load_recipe(titled)
+    own = titled.label_map
+    assert own is not None
+    for labels in (own, own.with_words(["poor", "fine"])):
+        assert read_data(rows, labels=labels).labels == labels
+    for labels in (
+        LabelMap.from_ratings({"bad": (1, 3), "good": (4, 5)}),
+        LabelMap.from_ratings({"poor": (1, 2), "fine": (3, 5)}),
+    ):
+        for data in (rows, rows["test"]):
+            with pytest.raises(LabelError) as error:
+                read_data(data, labels=labels)
+            assert str(error.value) == (
+                "These rows of 'titled' were labelled by the recipe's own ratings, 0 = bad (ratings 1 to 2), "
+                f"1 = good (ratings 3 to 5); found other ones, {labels}. Pass the recipe by its name, such as "
+                'fit("titled") or evaluate("titled:test"), or rows of load_recipe(replace(recipe, labels=...)).'
+            )
+
+
+def test_other_labels_hold_out_the_rows_of_the_recipes_own(
+    titled: Recipe, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = load_recipe(titled)
+    lines(capsys)
+    # One row in forty is of another class, which would be drawn from first.
+    five = LabelMap.from_ratings({str(n): (n, n) for n in (1, 2, 3, 4, 5)})
+    for recipe, own in (
+        (replace(titled, labels=five), "labels"),
+        (replace(titled, labels=five, prompt="{body}{title}"), "prompt and labels"),
+    ):
+        splits = load_recipe(recipe)
+        assert lines(capsys)[0].endswith(f"8 of them held out as test (the rows of the recipe's own {own}).")
+        for name, part in whole.items():
+            assert part["label"][:] == [int(label == 4) for label in splits[name]["label"]]
+            assert len(part) == len(splits[name])
+
+
+def test_another_column_of_labels_is_drawn_by_its_own(titled: Recipe, tmp_path: Path) -> None:
+    frame = pd.read_json(tmp_path / "titled.jsonl", lines=True)
+    frame["mood"] = ["up" if i % 4 else "down" for i in range(len(frame))]
+    frame.to_json(tmp_path / "titled.jsonl", orient="records", lines=True)
+    splits = load_recipe(replace(titled, label_column="mood", labels=["down", "up"]))
+    assert [sum(part["label"]) / len(part) for part in splits.values()] == [0.75, 0.75]
+
+
+def test_prompts_of_the_same_parts_share_what_was_prepared(titled: Recipe, capsys: pytest.CaptureFixture[str]) -> None:
+    load_recipe(titled)
+    load_recipe(replace(titled, prompt="Other words. Title: {title} Body: {body}"))
+    assert lines(capsys)[1].endswith("; prepared before.")
 
 
 def test_rows_that_were_given_fields_since_are_read_by_them(titled: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:

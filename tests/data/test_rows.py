@@ -75,6 +75,43 @@ def test_rows_that_cannot_be_texts_are_named(rows: Any, words: str) -> None:
     assert words in str(error.value)
 
 
+@pytest.mark.parametrize("name", ["titel", "Body", "tittle", "bodys"])
+def test_the_only_column_is_refused_where_it_may_be_a_field_misspelt(name: str) -> None:
+    with pytest.raises(DataError) as error:
+        texts_of(pd.DataFrame({name: TEXTS}), SHOP)
+    field = "title" if name.startswith("t") else "body"
+    assert str(error.value) == (
+        f"Found {name!r}, which is no field of the prompt, while {field!r} is missing. Did you mean {field!r}? The "
+        "fields are: title, body. Correct the name, or drop what is no field. "
+        f"Texts that are finished go in without a name: frame[{name!r}]."
+    )
+    assert texts_of(pd.DataFrame({name: TEXTS})[name], SHOP) == TEXTS
+
+
+def test_a_row_of_a_frame_is_one_row() -> None:
+    assert [texts_of(row, SHOP) for _, row in FRAME.assign(id=[1, 2]).iterrows()] == [[text] for text in TEXTS]
+    assert texts_of(FRAME[["body"]].iloc[0], SHOP) == ["Body: It works."]
+    assert texts_of(pd.Series({"title": 7, "body": 7.5}), SHOP) == ["Title: 7.0 Body: 7.5"]
+    assert texts_of(pd.Series({"text": "Fine."})) == texts_of(pd.Series({"text": "Fine."}), SHOP) == ["Fine."]
+    assert texts_of(pd.Series(TEXTS, index=["a", "b"]), SHOP) == TEXTS  # a column, whose rows have names
+    with pytest.raises(
+        DataError, match=r"Found 'boby', which is no field of the prompt, while 'body' is missing\. Did"
+    ):
+        texts_of(FRAME.rename(columns={"body": "boby"}).iloc[0], SHOP)
+    with pytest.raises(DataError, match=r"Two columns are called 'body'; rename one of them"):
+        texts_of(FRAME[["title", "body", "body"]].iloc[0], SHOP)
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), np.float32("nan"), pd.NA, pd.NaT])
+def test_a_missing_value_of_the_only_field_is_kept_for_the_check_of_texts(missing: Any) -> None:
+    one = Prompt("Rate: {review}")
+    cells = {"review": ["Fine.", missing, " ", 7]}
+    frame = pd.DataFrame(cells, dtype=object)
+    for made in (bodies(one, cells), texts_of(frame, one), texts_of(frame.to_dict("records"), one)):
+        assert pd.isna(made[1])
+        assert [made[0], *made[2:]] == ["Fine.", " ", "7"]
+
+
 @pytest.mark.parametrize("prompt", [None, Prompt("Rate this: {text}")])
 def test_without_fields_the_only_one_is_text(prompt: Prompt | None) -> None:
     assert texts_of([{"text": "Fine."}, "Bad."], prompt) == ["Fine.", "Bad."]

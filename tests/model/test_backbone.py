@@ -277,3 +277,21 @@ def test_the_length_limit_of_a_text_to_text_model(new_seq2seq: Callable[..., Any
     bart(input_ids=torch.full((1, 256), 10), decoder_input_ids=start)
     with pytest.raises((IndexError, RuntimeError)):
         bart(input_ids=torch.full((1, 257), 10), decoder_input_ids=start)
+
+
+def test_a_tokenizer_that_needs_sentencepiece_names_the_extra(
+    tiny_t5: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As mT5's, which comes as ``spiece.model`` alone."""
+    folder = tmp_path / "mt5"
+    shutil.copytree(tiny_t5, folder)
+    (folder / "tokenizer.json").unlink()
+    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "T5Tokenizer"}')
+    (folder / "spiece.model").write_bytes(b"a model of sentencepiece")
+    found = backbone.importlib.util.find_spec
+    hidden = ("sentencepiece", "google.protobuf")
+    monkeypatch.setattr(
+        backbone.importlib.util, "find_spec", lambda name, *rest: None if name in hidden else found(name, *rest)
+    )
+    with pytest.raises(MissingExtraError, match=r"'sentencepiece'.*pip install \"sentlora\[t5\]\""):
+        backbone.load_tokenizer(str(folder))

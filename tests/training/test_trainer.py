@@ -705,6 +705,23 @@ def test_where_only_the_loss_is_asked_for_nothing_is_scored(
     assert scores is None and ids is None
 
 
+def test_a_text_to_text_model_that_is_wrapped_is_evaluated(new_text_run: NewRun, tmp_path: Path) -> None:
+    """As upstream wraps it where it sees several GPUs."""
+    run = new_text_run()
+    trainer, _ = build_trainer(
+        run.model,
+        run.objective,
+        run.data,
+        training_arguments(run.settings, tmp_path, verbose=False),
+        compute_metrics=text_figures,
+        verbose=False,
+    )
+    batch = run.objective.collate(run.data.validation.rows[:4])
+    wrapped = torch.nn.DataParallel(run.model.eval())
+    _, scores, ids = trainer.prediction_step(wrapped, batch, prediction_loss_only=False)
+    assert scores.shape == (4, len(WORDS)) and ids.shape == (4,)
+
+
 def test_the_table_of_a_text_to_text_model_has_the_same_columns(new_text_run: NewRun) -> None:
     run = new_text_run(Settings(max_length=40, epochs=2, batch_size=8, keep="best"))
     outcome = train(

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from sentlora.data.prompts import Prompt
-from sentlora.errors import ConfigError, DataError, RecipeError
+from sentlora.errors import ConfigError, DataError, LabelError, RecipeError
 from sentlora.labels import LabelMap
+from sentlora.ratings import rating_of
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ class Recipe:
         unescape: The texts hold HTML entities and stand in quotation marks, both to be undone.
         held_out_by: The template whose texts decide which rows may be held out; the recipe's prompt unless given.
             It stays when ``dataclasses.replace`` puts in another prompt, and so do the rows that are held out.
+        held_out_labels: The labels by which those rows are drawn in proportion; the recipe's own unless given. They
+            stay in the same way, so the held-out rows are stratified by them and not by labels that were put in.
 
     Raises:
         RecipeError: If the name or the prompt cannot be used, or there is no place to read.
@@ -95,6 +98,7 @@ class Recipe:
     prompt: str = ""
     unescape: bool = False
     held_out_by: str = ""
+    held_out_labels: LabelMap | Sequence[str] | Mapping[Any, str] | None = field(default=None, hash=False)
 
     def __post_init__(self) -> None:
         """Check what would fail later with a worse message."""
@@ -113,6 +117,8 @@ class Recipe:
         except ConfigError as error:
             raise RecipeError(f"In the recipe {self.name!r}: {error}") from error
         object.__setattr__(self, "held_out_by", self.held_out_by or self.prompt)
+        if self.held_out_labels is None:
+            object.__setattr__(self, "held_out_labels", self.labels)
 
     @property
     def label_map(self) -> LabelMap | None:
@@ -153,8 +159,50 @@ class Recipe:
         if self.has_fields:
             return replace(self, prompt=prompt.template)
         if fields_required:
-            raise DataError(
-                f"The recipe {self.name!r} has plain texts; its only field is {{text}}. The prompt asks for "
-                f"{', '.join(f'{{{name}}}' for name in prompt.fields)}: write {{text}} in their place."
-            )
+            raise no_such_fields(self.name, prompt)
         return self
+
+    def with_labels(self, labels: LabelMap | Sequence[str] | Mapping[Any, str] | None) -> Recipe:
+        """Let labels of the caller's say which ratings make a class.
+
+        Args:
+            labels: Where the recipe's classes are ratings: other ratings, or names for ratings one by one, take
+                their place. Names that include the recipe's own leave its ratings as they are.
+
+        Returns:
+            The recipe with the labels; the same recipe where they do not change how it is read.
+
+        Raises:
+            LabelError: If the recipe's classes are ratings, and the labels are neither ratings nor its own names.
+
+        Example:
+            >>> stars = LabelMap.from_ratings({"bad": (1, 2), "good": (3, 5)})
+            >>> shop = Recipe("shop", labels=stars, files={"train": "shop.csv"})
+            >>> str(shop.with_labels(LabelMap.from_ratings({"bad": (1, 3), "good": (4, 5)})).label_map)
+            '0 = bad (ratings 1 to 3), 1 = good (ratings 4 to 5)'
+        """
+        own = self.label_map
+        if labels is None or own is None or not own.bins:
+            return self
+        given = LabelMap.of(labels)
+        if same_ratings(own, given) or (not given.bins and set(own.names) <= set(given.names)):
+            return self
+        if given.bins or all(rating_of(value) is not None for value in given.raw):
+            return replace(self, labels=given)
+        raise LabelError(
+            f"The labels of the recipe {self.name!r} are ratings: {own}. Expected these names, or ratings of your own "
+            f"(labels=LabelMap.from_ratings({{...}})); found {given}."
+        )
+
+
+def same_ratings(labels: LabelMap, other: LabelMap) -> bool:
+    """Tell whether two label maps give the same names to the same ratings, whatever words a model writes for them."""
+    return (labels.names, labels.bins, labels.step) == (other.names, other.bins, other.step)
+
+
+def no_such_fields(name: str, prompt: Prompt) -> DataError:
+    """Return the error that the texts of a recipe are plain, and a prompt asks for fields."""
+    return DataError(
+        f"The recipe {name!r} has plain texts; its only field is {{text}}. The prompt asks for "
+        f"{', '.join(f'{{{field_name}}}' for field_name in prompt.fields)}: write {{text}} in their place."
+    )

@@ -91,7 +91,7 @@ def read_texts(texts: Any, *, prompt: Prompt | None = None, verbose: bool = True
 
     Args:
         texts: One string, or a list, tuple, Series, array, column of a dataset, or any iterator of strings. Where
-            the prompt has fields, also rows: one dict, an iterator of dicts, or a DataFrame with the fields.
+            the prompt has fields, also rows: one dict or row of a DataFrame, an iterator of dicts, or a DataFrame.
         prompt: Makes one text of the fields of a row; a string is taken as the text that it would make.
         verbose: Say how many texts are empty.
 

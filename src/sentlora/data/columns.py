@@ -12,8 +12,9 @@ import pandas as pd
 from datasets import Dataset, DatasetDict
 
 from sentlora.data.catalogue import Recipe
+from sentlora.data.prepared import Making, are_prepared, labels_of_rows
 from sentlora.data.prompts import Prompt
-from sentlora.data.recipes import Source, get_recipe, list_recipes, read_source
+from sentlora.data.recipes import Source, read_source
 from sentlora.data.splits import build_splits, split_name
 from sentlora.data.tables import Table, table_of, table_of_xy
 from sentlora.errors import DataError
@@ -87,7 +88,8 @@ def read_data(
             recipe or its name (``imdb``, ``imdb:test``); a Hub id; or the texts, with ``y``. Where the prompt has
             fields, also rows of fields with ``y``: a list of dicts, or a DataFrame.
         y: The labels, where ``data`` are the texts; paired by position.
-        labels: The classes. Found in the training split when not given; with them a single class is enough.
+        labels: The classes. Found in the training split when not given; with them a single class is enough. A recipe
+            of ratings is read anew by other ratings; its rows, once they are made, are not.
         text_column: The column of the texts; found by its name when not given.
         label_column: The column of the labels; found by its name when not given.
         prompt: Where its fields are columns, and no ``text_column`` is given, the texts are made of them. Without
@@ -115,42 +117,24 @@ def read_data(
         splits, label_map = build_splits({default_split: table}, labels, verbose=verbose)
         return SentimentData(splits, label_map, "texts and labels", prompt=prompt)
     if isinstance(data, str | Path | Recipe):
-        found = read_source(data, prompt=prompt, fields_required=fields_required, verbose=verbose)
+        found = read_source(data, prompt=prompt, labels=labels, fields_required=fields_required, verbose=verbose)
     else:
         found = Source(data, _name_of(data))
     parts = _parts(found.data, default_split)
-    # The rows that load_recipe returned bring no recipe, but they carry its name.
-    known = found.recipe if found.recipe is not None else _recipe_of(parts)
+    # The rows that load_recipe returned bring no recipe, but they carry along what made them.
+    made = Making.by(found.recipe) if found.recipe is not None else Making.of(parts)
     read = partial(
         table_of, text_column=text_column, label_column=label_column, prompt=prompt, fields_required=fields_required
     )
-    if known is not None and (found.recipe is not None or _are_prepared(parts)):
-        known.with_prompt(prompt, fields_required=fields_required)  # refuses fields that plain texts do not have
+    if made is not None and (found.recipe is not None or are_prepared(parts)):
+        made.check(prompt, None if labels is None else LabelMap.of(labels), fields_required=fields_required)
         # Whatever their columns are called at the source.
         read = partial(table_of, text_column="text", label_column="label")
-        labels = _labels_of(known, parts) if labels is None else labels
+        labels = labels_of_rows(made, parts) if labels is None else labels
     tables = {name: _table(name, part, read, alone=len(parts) == 1) for name, part in parts.items()}
     splits, label_map = build_splits(tables, labels, verbose=verbose)
-    own, eval_split = (None, "test") if known is None else (known.parsed_prompt, known.eval_split)
+    own, eval_split = (None, "test") if made is None else (made.prompt, made.eval_split)
     return SentimentData(splits, label_map, found.words, found.recipe, eval_split, own if prompt is None else prompt)
-
-
-def _recipe_of(parts: Mapping[str, Any]) -> Recipe | None:
-    first = next(iter(parts.values()), None)
-    name = first.info.dataset_name if isinstance(first, Dataset) else None
-    return get_recipe(name) if name is not None and name in list_recipes() else None
-
-
-def _are_prepared(parts: Mapping[str, Any]) -> bool:
-    return all(isinstance(part, Dataset) and set(part.column_names) == {"text", "label"} for part in parts.values())
-
-
-def _labels_of(known: Recipe, parts: Mapping[str, Any]) -> LabelMap | None:
-    """Return the labels as the recipe writes them, which know more than the names: ratings, values of the source."""
-    found = known.label_map
-    features = [part.features["label"] for part in parts.values()]
-    same = found is not None and all(getattr(feature, "names", None) == list(found.names) for feature in features)
-    return found if same else None
 
 
 def _name_of(data: Any) -> str:

@@ -93,7 +93,12 @@ def with_validation(
 
 
 def with_test(
-    splits: DatasetDict, name: str = "test", fraction: float = 0.2, *, texts: Sequence[str] | None = None
+    splits: DatasetDict,
+    name: str = "test",
+    fraction: float = 0.2,
+    *,
+    texts: Sequence[str] | None = None,
+    labels: Sequence[int] | None = None,
 ) -> DatasetDict:
     """Hold a split out of ``train`` to report results on.
 
@@ -105,6 +110,7 @@ def with_test(
         name: Of the new split.
         fraction: Part of the training rows to hold out.
         texts: Other texts of the training rows, to tell by which rows are copies.
+        labels: Other ids of the training rows, to draw in proportion to.
 
     Returns:
         ``train`` without the rows, the other splits, and the new one.
@@ -115,9 +121,9 @@ def with_test(
         {'train': 2, 'test': 2}
     """
     train = splits["train"]
-    labels = np.asarray(train["label"], dtype=np.int64)
+    ids = np.asarray(train["label"] if labels is None else labels, dtype=np.int64)
     single = occurs_once(train["text"] if texts is None else texts)
-    rows = draw(labels, round(fraction * len(labels)), DEFAULT_SEED, eligible=single, leave_one=True)
+    rows = draw(ids, round(fraction * len(ids)), DEFAULT_SEED, eligible=single, leave_one=True)
     return DatasetDict({**splits, "train": _without(train, rows), name: train.select(np.sort(rows))})
 
 
@@ -151,6 +157,25 @@ def subsample(dataset: Dataset, n: int, seed: int = DEFAULT_SEED, *, verbose: bo
             say(f"Note: {n:,} rows were asked for and there are {len(labels):,}; all are used.", verbose=verbose)
         return dataset
     return dataset.select(draw(labels, n, seed))
+
+
+def say_shared(splits: DatasetDict, *, verbose: bool = True) -> None:
+    """Say in one line how many texts of the other splits are in ``train`` too; say nothing when there are none.
+
+    Args:
+        splits: Have a column ``text``.
+        verbose: Print nothing when false.
+    """
+    if not verbose or "train" not in splits or len(splits) < 2:
+        return
+    known = {normalise(text) for text in splits["train"]["text"]} - {""}
+    shared = {
+        name: sum(normalise(text) in known for text in part["text"]) for name, part in splits.items() if name != "train"
+    }
+    told = [f"{n:,} {'text' if n == 1 else 'texts'} of {name!r}" for name, n in shared.items() if n]
+    if told:
+        are = "is" if sum(shared.values()) == 1 else "are"
+        say(f"Note: {' and '.join(told)} {are} in 'train' too (case, spaces and punctuation aside); kept as is.")
 
 
 def occurs_once(texts: Any) -> np.ndarray:

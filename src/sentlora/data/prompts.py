@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from sentlora.data.text import nearest, replace_lone_surrogates, shown
+from sentlora.data.text import is_missing, nearest, replace_lone_surrogates, shown
 from sentlora.errors import ConfigError, DataError
 
 PLAIN_FIELD = "text"
@@ -20,6 +20,9 @@ _EXAMPLE = r"'Classify the sentiment of this text as negative or positive:\n{tex
 _TOKEN = re.compile(r"(?P<literal>\{\{|\}\}|[^{}]+)|\{(?P<name>[^{}]*)\}|(?P<lone>[{}])")
 _BEYOND_A_NAME = re.compile(r"[!:.\[\]]")
 _OWN_COLON = re.compile(r":[^\S\n]*\Z")
+_WORD = re.compile(r"[^\W_]")
+# More words than this in front of the first field are an instruction, even where they end in a colon.
+_MOST_LABEL_WORDS = 4
 _SENTENCE_ENDS = "\n.:!?"
 _SEPARATORS = re.compile(r"[\s,;:.!?|/\\&+)\]\u2022\u00b7\u2013\u2014-]+")
 
@@ -30,6 +33,8 @@ class Prompt:
 
     What stands in front of the fields is the instruction, which only a text-to-text model reads. The fields with the
     words in front of each make the body, which every model reads; a field that a row lacks is left out with its words.
+    Of several fields, the first has for its words what follows the last sentence end or line break in front of it.
+    Where there is neither, up to four words that end in a colon are its own, and all else is the instruction.
 
     Attributes:
         template: The text, with the names of fields in braces; ``{{`` and ``}}`` are braces themselves.
@@ -46,6 +51,8 @@ class Prompt:
         ('Rate this review. ', ('title', 'body'))
         >>> prompt.body({"title": "Fine", "body": "It works."}), prompt.body({"body": "It works."})
         ('Title: Fine Body: It works.', 'Body: It works.')
+        >>> Prompt("good or bad film with title {title} and text {body}").before
+        'good or bad film with title '
     """
 
     template: str
@@ -67,6 +74,16 @@ class Prompt:
     def is_plain(self) -> bool:
         """Whether the only field is ``text``, so that any plain text goes in as it is."""
         return self.fields == (PLAIN_FIELD,)
+
+    @property
+    def parts(self) -> tuple[tuple[str, str], ...]:
+        """The words in front of each field, and the field: prompts of the same parts make the same texts.
+
+        Example:
+            >>> Prompt("Rate this. Title: {title} Body: {body}").parts
+            (('Title: ', 'title'), (' Body: ', 'body'))
+        """
+        return tuple(zip(self._labels, self.fields, strict=True))
 
     def body(self, values: Mapping[str, Any], *, row: int | None = None) -> str:
         """Make the text of one row.
@@ -185,6 +202,8 @@ def _without_label(head: str) -> tuple[str, str]:
     own = _OWN_COLON.search(head)
     searched = head[: own.start()] if own else head
     cut = max(searched.rfind(end) for end in _SENTENCE_ENDS) + 1
+    if not cut and _WORD.search(head) and (own is None or len(head.split()) > _MOST_LABEL_WORDS):
+        return head, ""
     cut += len(searched[cut:]) - len(searched[cut:].lstrip()) if cut else 0
     return head[:cut], head[cut:]
 
@@ -203,10 +222,10 @@ def _text_of(value: Any, name: str, row: int | None) -> str:
         value = value.item()
     if isinstance(value, str):
         return str(value)
-    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+    if is_missing(value):
         return ""
     if isinstance(value, numbers.Number):
-        return "" if value != value else str(value)  # only NaN differs from itself
+        return str(value)
     where = "" if row is None else f" in row {row} (rows count from 0)"
     raise DataError(
         f"Expected a text or a number in the field {name!r}{where}; found {shown(value)}. Turn it into a string."

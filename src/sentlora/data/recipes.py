@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,13 @@ from sentlora.data.cache import cache_folder, cache_key, read_prepared, write_pr
 from sentlora.data.catalogue import PackageTable, Recipe
 from sentlora.data.checks import check_texts
 from sentlora.data.files import SUFFIXES, home_expanded, is_there
-from sentlora.data.holdout import subsample, with_test
+from sentlora.data.holdout import say_shared, subsample, with_test
 from sentlora.data.lookup import get_recipe, list_recipes
+from sentlora.data.prepared import Making
 from sentlora.data.prompts import Prompt
-from sentlora.data.sources import Place, load_from_hub, places
+from sentlora.data.sources import Place, folder_words, load_from_hub, places
 from sentlora.data.splits import build_splits, split_name
-from sentlora.errors import DataError, RecipeError
+from sentlora.errors import DataError, LabelError, RecipeError
 from sentlora.labels import LabelMap
 
 __all__ = [
@@ -66,7 +68,8 @@ def load_recipe(
 
     A local source that is there is read before the Hub is asked; one line says which it was. What was read is
     prepared once and kept. Where a source has no split to report results on, a fifth of ``train`` is held out
-    with a seed that never changes, so that ``seed`` cannot move a row from one side to the other.
+    with a seed that never changes, so that ``seed`` cannot move a row from one side to the other. Nor can another
+    prompt or other labels, put into a recipe with ``dataclasses.replace``, where the recipe's own can still be read.
 
     Args:
         name: One of :func:`list_recipes`, or a recipe of your own.
@@ -95,8 +98,8 @@ def load_recipe(
             )
         splits[split] = subsample(splits[split], n, seed, verbose=verbose)
     for rows in splits.values():
-        # Rows carry their name along, so that a report on them can say what it was on.
-        rows.info.dataset_name = recipe.name
+        # So that a report can say what it was on, and no other prompt or rating is taken for the rows' own.
+        Making.by(recipe).put_on(rows)
     return splits
 
 
@@ -115,6 +118,7 @@ def read_source(
     source: str | Path | Recipe,
     *,
     prompt: Prompt | None = None,
+    labels: LabelMap | Sequence[str] | Mapping[Any, str] | None = None,
     fields_required: bool = False,
     cache_dir: str | Path | None = None,
     verbose: bool = True,
@@ -125,6 +129,7 @@ def read_source(
         source: A recipe or its name (``imdb``, ``imdb:test``), a path to a file or to a folder that ``datasets``
             saved, or a Hub id (``owner/name``, ``owner/name:test``).
         prompt: Takes the place of the prompt of a recipe with fields.
+        labels: Take the place of the labels of a recipe whose classes are ratings.
         fields_required: Whether a recipe of plain texts is refused where the prompt has other fields.
         cache_dir: Where prepared datasets are kept.
         verbose: Print notices.
@@ -132,14 +137,15 @@ def read_source(
     Raises:
         RecipeError: If it is none of these.
         DataError: If the labels of the split are hidden, there is no such split, or a field is not in the source.
+        LabelError: If the recipe's classes are ratings, and the labels are neither ratings nor its own names.
     """
     if isinstance(source, Recipe):
-        recipe = source.with_prompt(prompt, fields_required=fields_required)
+        recipe = source.with_prompt(prompt, fields_required=fields_required).with_labels(labels)
         return Source(load_recipe(recipe, cache_dir=cache_dir, verbose=verbose), recipe.name, recipe)
     text = str(source)
     name, split = parse_source(text)
     if isinstance(source, str) and name in list_recipes():
-        recipe = get_recipe(name).with_prompt(prompt, fields_required=fields_required)
+        recipe = get_recipe(name).with_prompt(prompt, fields_required=fields_required).with_labels(labels)
         return _read_recipe(recipe, split, cache_dir, verbose)
     path = home_expanded(source)
     if path.suffix.lower() in SUFFIXES or is_there(path, Path.is_file):
@@ -200,9 +206,10 @@ def _prepared(recipe: Recipe, cache_dir: str | Path | None, verbose: bool) -> Da
             tried.append(str(error).rstrip("."))
             continue
         say(f"{line}.", verbose=verbose)
+        say_shared(splits, verbose=verbose)
         return write_prepared(folder, splits, line, verbose=verbose)
     remedies = [recipe.package.install] if recipe.package else []
-    remedies += [] if recipe.files else ["set SENTLORA_DATA to a folder with the files"]
+    remedies += [] if recipe.files else [folder_words(recipe)]
     remedies += ["go online"] if recipe.hub_id else []
     raise RecipeError(
         f"The dataset {recipe.name!r} could not be read from any place. Tried: {'; '.join(tried)}. "
@@ -219,11 +226,27 @@ def _facts(recipe: Recipe, place: Place) -> Mapping[str, Any]:
         "from": place.fingerprint,
     }
     # Only where they say something, so that what was prepared before there were any is still found.
-    later = {name: getattr(recipe, name) for name in ("prompt", "unescape", "held_out_by")}
+    later = {
+        "prompt": _parts(recipe.prompt),
+        "unescape": recipe.unescape,
+        "held_out_by": _parts(recipe.held_out_by),
+        "held_out_labels": _has_other_labels(recipe) and _written(recipe.held_out_labels),
+    }
     return facts | {name: value for name, value in later.items() if value}
 
 
-def _written(labels: LabelMap | Sequence[str] | Mapping[Any, str]) -> Any:
+def _parts(template: str) -> tuple[tuple[str, str], ...]:
+    """Return what the texts depend on: prompts with another instruction make the same."""
+    return Prompt(template).parts if template else ()
+
+
+def _has_other_labels(recipe: Recipe) -> bool:
+    return bool(_written(recipe.labels) != _written(recipe.held_out_labels))
+
+
+def _written(labels: LabelMap | Sequence[str] | Mapping[Any, str] | None) -> Any:
+    if labels is None:
+        return []
     if isinstance(labels, LabelMap):
         return labels.to_dict()
     return list(labels.items()) if isinstance(labels, Mapping) else list(labels)
@@ -232,21 +255,26 @@ def _written(labels: LabelMap | Sequence[str] | Mapping[Any, str]) -> Any:
 def _prepare(recipe: Recipe, place: Place, verbose: bool) -> tuple[DatasetDict, str]:
     splits, _ = build_splits(place.read(), recipe.label_map, named=True, verbose=verbose)
     if list(splits) == ["train"]:
-        n, own = len(splits["train"]), _own_texts(recipe, place)
-        splits = with_test(splits, recipe.eval_split, texts=own)
+        n, own = len(splits["train"]), _own_rows(recipe, place)
+        splits = with_test(splits, recipe.eval_split, **own)
         held_out = f"{len(splits[recipe.eval_split]):,} of them held out as {recipe.eval_split}"
-        how = (
-            "seeded, stratified, no text of it left in train" if own is None else "the rows of the recipe's own prompt"
-        )
+        names = " and ".join("prompt" if kind == "texts" else kind for kind in own)
+        how = f"the rows of the recipe's own {names}" if own else "seeded, stratified, no text of it left in train"
         return splits, f"{recipe.name}: {n:,} {place.holds} from {place.words}; {held_out} ({how})"
     counts = ", ".join(f"{len(rows):,} {split}" for split, rows in splits.items())
     return splits, f"{recipe.name}: {counts} {place.holds} from {place.words}"
 
 
-def _own_texts(recipe: Recipe, place: Place) -> list[str] | None:
-    """Return the texts that the recipe's own prompt makes of the training rows, where another took its place."""
-    if recipe.held_out_by == recipe.prompt:
-        return None
-    own = replace(recipe, prompt=recipe.held_out_by)
+def _own_rows(recipe: Recipe, place: Place) -> dict[str, Any]:
+    """Return the texts and the label ids by which the recipe itself holds rows out, where others took their place."""
+    other_texts, other_labels = _parts(recipe.held_out_by) != _parts(recipe.prompt), _has_other_labels(recipe)
+    if not other_texts and not other_labels:
+        return {}
+    own = replace(recipe, prompt=recipe.held_out_by, labels=recipe.held_out_labels or ())
     same = next(other for other in places(own) if other.words == place.words)
-    return next(check_texts(table.texts) for name, table in same.read().items() if split_name(name) == "train")
+    table = next(table for name, table in same.read().items() if split_name(name) == "train")
+    found: dict[str, Any] = {"texts": check_texts(table.texts)} if other_texts else {}
+    if other_labels:
+        with suppress(LabelError):  # the recipe's own do not know those of another column
+            found["labels"] = build_splits({"train": table}, own.label_map, verbose=False)[0]["train"]["label"]
+    return found

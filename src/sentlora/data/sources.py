@@ -62,6 +62,21 @@ def places(recipe: Recipe) -> list[Place]:
     return sorted(found, key=lambda place: not place.whole)
 
 
+def folder_words(recipe: Recipe) -> str:
+    """Say what to put into the folder ``SENTLORA_DATA`` for a recipe, and where its name goes.
+
+    Example:
+        >>> folder_words(Recipe("shop", hub_id="me/shop", folder_files={"train": "shop.parquet"}, label_column="stars"))
+        'set SENTLORA_DATA to a folder with shop.parquet (columns text, stars)'
+    """
+    # A source of train only has the other splits held out.
+    wanted = {"train", *recipe.folder_files} if recipe.folder_files else set(recipe.splits)
+    files = ", ".join(_file_in_folder(recipe, split) for split in recipe.splits if split in wanted)
+    fields = recipe.parsed_prompt if recipe.has_fields else None
+    columns = ", ".join([*(fields.fields if fields else [recipe.text_column]), recipe.label_column])
+    return f"set SENTLORA_DATA to a folder with {files} (columns {columns})"
+
+
 def is_offline() -> bool:
     """Tell whether the environment forbids the Hub (``HF_HUB_OFFLINE`` or ``HF_DATASETS_OFFLINE``)."""
     return any(os.environ.get(name, "").upper() in ("1", "ON", "YES", "TRUE") for name in _OFFLINE)
@@ -108,14 +123,16 @@ def _folder(recipe: Recipe) -> Place:
     if not named:
         return Place("the folder SENTLORA_DATA", "", dict, missing="the environment variable SENTLORA_DATA is not set")
     folder = Path(named).expanduser()
-    paths = {
-        split: folder / recipe.folder_files.get(split, f"{recipe.name}_{split}.parquet") for split in recipe.splits
-    }
+    paths = {split: folder / _file_in_folder(recipe, split) for split in recipe.splits}
     there = {split: path for split, path in paths.items() if path.is_file()}
     words = f"the folder SENTLORA_DATA ({folder})"
     if not there:
         return Place(words, "", dict, missing=f"{words} holds no {', '.join(path.name for path in paths.values())}")
     return Place(words, _stamp(*there.values()), partial(_read_folder, recipe, there), whole="train" in there)
+
+
+def _file_in_folder(recipe: Recipe, split: str) -> str:
+    return recipe.folder_files.get(split, f"{recipe.name}_{split}.parquet")
 
 
 def _package(recipe: Recipe) -> Place:

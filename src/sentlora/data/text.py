@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import html
+import numbers
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -84,6 +85,18 @@ def shown(value: Any) -> str:
     """
     text = repr(value)
     return f"{text if len(text) <= 60 else text[:57] + '...'} ({type(value).__name__})"
+
+
+def is_missing(value: Any) -> bool:
+    """Tell whether a value stands for none: None, NaN, or what pandas has for them.
+
+    Example:
+        >>> is_missing(float("nan")), is_missing(""), is_missing(0)
+        (True, False, False)
+    """
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return isinstance(value, numbers.Number) and bool(value != value)  # only NaN differs from itself
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:

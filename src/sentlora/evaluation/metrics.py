@@ -175,13 +175,15 @@ def headline(metrics: dict[str, Any]) -> dict[str, float]:
 
     Returns:
         ``accuracy``, ``precision``, ``recall``, ``f1``, ``tpr``, ``fpr``, ``f1_macro``, ``roc_auc``; the last is left
-        out where it is undefined, because a Trainer can log only numbers.
+        out where it is undefined, because a Trainer can log only numbers. Where answers were no label, also
+        ``invalid_share``.
 
     Example:
         >>> list(headline(from_predictions([0, 1], [0, 1])))
         ['accuracy', 'precision', 'recall', 'f1', 'tpr', 'fpr', 'f1_macro']
     """
-    return {name: metrics[name] for name in _HEADLINE if metrics[name] is not None}
+    figures = {name: metrics[name] for name in _HEADLINE if metrics[name] is not None}
+    return figures | ({"invalid_share": metrics["invalid"] / metrics["support"]} if metrics["invalid"] else {})
 
 
 def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:

@@ -57,11 +57,13 @@ def labels_of(ids: np.ndarray, classes: np.ndarray) -> np.ndarray:
         classes: The label of each id, shape (n_labels,).
 
     Returns:
-        The labels, objects, shape (n,); None where the id is -1.
+        The labels, shape (n,); where an id is -1, objects, and None for it.
 
     Example:
         >>> labels_of(np.array([1, -1]), np.array(["bad", "good"])).tolist()
         ['good', None]
     """
+    if not (ids < 0).any():
+        return np.asarray(classes[ids])
     known = classes.tolist()
     return np.array([None if i < 0 else known[i] for i in ids], dtype=object)

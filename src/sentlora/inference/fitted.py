@@ -19,6 +19,7 @@ from sentlora.settings import Settings
 class FittedClassifier:
     """The half of a classifier that predicts. What it needs is there once the other half has trained or loaded it."""
 
+    decode: str | None
     verbose: bool
     classes_: np.ndarray
     labels_: LabelMap
@@ -37,16 +38,15 @@ class FittedClassifier:
                 of fields, a list of such, or a DataFrame with these columns.
 
         Returns:
-            Values of ``classes_``, shape (n_texts,); (1,) for one text. With ``decode="generate"`` objects, and
-            None where the answer was no label. (scikit-learn's scorers by name cannot take None; ``score`` and
-            ``evaluate`` count it as a mistake.)
+            Values of ``classes_``, shape (n_texts,); (1,) for one text. With ``decode="generate"`` None where the
+            answer was no label. (scikit-learn's scorers by name cannot take None; ``score`` and ``evaluate`` count
+            it as a mistake.)
 
         Raises:
             NotFittedError: Before ``fit`` or ``load``.
             DataError: If a text is missing or no string; names the row.
         """
-        self.check_fitted()
-        if self.settings_.decode == "generate":
+        if self.generates():
             return labels_of(self.answers(texts), self.classes_)
         probabilities = self.predict_proba(texts)
         return np.asarray(self.classes_[decide(probabilities, self.labels_.positive_id, self.threshold_)])
@@ -88,6 +88,11 @@ class FittedClassifier:
             ConfigError: If the base model is an encoder, which writes no text.
         """
         return self._predictor().answers(self._texts(texts))
+
+    def generates(self) -> bool:
+        """Tell whether labels are written; ``set_params(decode=...)`` changes that after training, too."""
+        self.check_fitted()
+        return Settings.resolve({"decode": self.settings_.decode}, {"decode": self.decode}).decode == "generate"
 
     def check_fitted(self) -> None:
         """Raise a NotFittedError before ``fit`` or ``load``."""

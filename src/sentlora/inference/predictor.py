@@ -49,7 +49,8 @@ class Predictor:
         self.model = model
         self.objective = objective
         self.device = next(model.parameters()).device
-        default = TOKENS_PER_BATCH.get(self.device.type, _TOKENS_PER_BATCH_ACCELERATOR)
+        # On a CPU the budget is far from what memory holds.
+        default = TOKENS_PER_BATCH.get(self.device.type, _TOKENS_PER_BATCH_ACCELERATOR // objective.copies)
         self.tokens_per_batch = default if tokens_per_batch is None else tokens_per_batch
         self.verbose = verbose
 
@@ -80,7 +81,7 @@ class Predictor:
             ConfigError: If the model writes no text.
         """
         if not isinstance(self.objective, LabelWordsObjective):
-            raise ConfigError("decode='generate' needs a model that writes text, such as google/flan-t5-base.")
+            raise ConfigError("Only a model that writes text has answers, such as google/flan-t5-base.")
         ids = self._run(texts, self.objective.answers, np.zeros(0), total)
         return ids.astype(np.int64)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from peft import LoraConfig
 
+from sentlora.console import say
 from sentlora.data.prompts import Prompt, default_prompt
 from sentlora.errors import ConfigError
 from sentlora.labels import LabelMap
@@ -26,6 +27,7 @@ def assemble(
     *,
     lora: LoraConfig | None = None,
     revision: str | None = None,
+    verbose: bool = True,
 ) -> tuple[Any, Objective, Prompt | None]:
     """Load a base model, choose its objective and attach a fresh adapter.
 
@@ -36,6 +38,7 @@ def assemble(
         prompt: What is asked about a text; None asks in plain words. An encoder reads the text alone.
         lora: The user's own LoraConfig, in place of the settings.
         revision: Branch, tag or commit on the Hub.
+        verbose: Print notices.
 
     Returns:
         The PeftModel on the best device, the objective, and the prompt that is in force.
@@ -49,12 +52,24 @@ def assemble(
     tokenizer = backbone.load_tokenizer(base_model, revision=revision)
     model = backbone.load_base(base_model, labels, revision=revision)
     backbone.check_length(settings.max_length, model.config, tokenizer, base_model)
-    if prompt is None and writes_text(model):
-        prompt = default_prompt(labels.words)
+    if writes_text(model):
+        prompt = default_prompt(labels.words) if prompt is None else prompt
+        _say_bare_words(labels, verbose)
     objective = objective_for(model, tokenizer, labels, settings, prompt)
     adapter = lora if lora is not None else lora_config(model, settings)
     adapted = attach(model, adapter, train_head=settings.train_head)
     return adapted.to(backbone.best_device()), objective, prompt
+
+
+def _say_bare_words(labels: LabelMap, verbose: bool) -> None:
+    if not all(word.isdigit() or word in ("True", "False") for word in labels.words):
+        return
+    low, high = repr(labels.raw[0]), repr(labels.raw[-1])
+    names = f'{{{low}: "negative", {high}: "positive"}}' if len(labels) == 2 else "LabelMap.of(...).with_words([...])"
+    say(
+        f"Note: the model is to answer {', '.join(labels.words)}; words would say more to it: labels={names}.",
+        verbose=verbose,
+    )
 
 
 def objective_for(
@@ -83,6 +98,8 @@ def objective_for(
             length_normalization=settings.length_normalization,
             **lengths,
         )
+    if settings.length_normalization:
+        raise ConfigError("length_normalization divides the scores of label words; an encoder has none. Leave it out.")
     if settings.decode == "generate":
         raise ConfigError(
             f"decode='generate' needs a model that writes text, such as google/flan-t5-base; this one "

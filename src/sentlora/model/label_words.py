@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from transformers import DataCollatorWithPadding, GenerationConfig
+from transformers import DataCollatorWithPadding
 
 from sentlora.data.prompts import Prompt
 from sentlora.errors import ConfigError, LabelError
@@ -61,7 +61,6 @@ class LabelWordsObjective:
             ConfigError: If the prompt leaves no room for a text, or the model names no token to start with.
         """
         self.tokenizer = tokenizer
-        self._config = config
         self._encoder = TextEncoder(
             tokenizer, max_length=max_length, truncation=truncation, before=prompt.before, after=prompt.after
         )
@@ -85,6 +84,7 @@ class LabelWordsObjective:
         lengths = (self._words != IGNORED).sum(dim=1)
         self._divisor = lengths if length_normalization else torch.ones_like(lengths)
         self._longer = torch.nonzero(lengths > 1).flatten()
+        self.copies = max(1, len(self._longer))
 
     def encode(self, texts: Sequence[str]) -> list[Features]:
         """Turn texts into the token ids of their prompts, truncated but not padded."""
@@ -159,20 +159,12 @@ class LabelWordsObjective:
             The class id of each answer, int64, shape (batch,); -1 for an answer that is none of the label words
             (case and spaces around it do not count).
         """
-        longest = int((self._targets != IGNORED).sum(dim=1).max())
         written = model.generate(
             input_ids=batch["input_ids"],
             attention_mask=batch["attention_mask"],
-            # A configuration of its own: some base models come with beams and a least length, made for summaries.
-            generation_config=GenerationConfig(
-                max_new_tokens=max(_MOST_NEW_TOKENS, longest),
-                do_sample=False,
-                num_beams=1,
-                decoder_start_token_id=self._config.decoder_start_token_id,
-                forced_bos_token_id=getattr(self._config, "forced_bos_token_id", None),
-                eos_token_id=self._config.eos_token_id,
-                pad_token_id=self.tokenizer.pad_token_id,
-            ),
+            max_new_tokens=max(_MOST_NEW_TOKENS, self._targets.shape[1]),
+            do_sample=False,
+            num_beams=1,
         )
         answers = self.tokenizer.batch_decode(written, skip_special_tokens=True)
         return torch.tensor([self._label_of(answer) for answer in answers])
@@ -192,13 +184,13 @@ def _word_tokens(tokenizer: Any, labels: LabelMap) -> list[list[int]]:
         if not ids or tokenizer.unk_token_id in ids:
             raise LabelError(
                 f"The label word {word!r} cannot be written with the vocabulary of this base model. Give the label "
-                f"{labels.names[i]!r} another word: labels=LabelMap(names, words=[...])."
+                f"{labels.names[i]!r} another word, for instance labels=LabelMap.of([...]).with_words([...])."
             )
         if ids in tokens[:i]:
             other = labels.words[tokens.index(ids)]
             raise LabelError(
                 f"The label words {other!r} and {word!r} share all their tokens, so the model cannot tell them apart. "
-                "Give one of them another word: labels=LabelMap(names, words=[...])."
+                "Give one of them another word, for instance labels=LabelMap.of([...]).with_words([...])."
             )
     return tokens
 

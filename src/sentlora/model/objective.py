@@ -15,6 +15,7 @@ class Objective(Protocol):
 
     name: str
     tokenizer: Any
+    copies: int  # of a text's states that `scores` holds at a time, for the size of a batch
 
     def encode(self, texts: Sequence[str]) -> list[Features]:
         """Turn texts into unpadded features; ``input_ids`` gives the length of each."""

@@ -65,7 +65,8 @@ model = AutoModelForSeq2SeqLM.from_pretrained({base!r})
 model = PeftModel.from_pretrained(model, "path/to/this/folder").eval()
 tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")
 inputs = tokenizer([{example!r}], truncation=True, max_length={max_length}, return_tensors="pt")
-answers = tokenizer.batch_decode(model.generate(**inputs, max_new_tokens=10, num_beams=1), skip_special_tokens=True)
+written = model.generate(**inputs, max_new_tokens=10, num_beams=1, min_length=0)
+answers = tokenizer.batch_decode(written, skip_special_tokens=True)
 ```
 """
 

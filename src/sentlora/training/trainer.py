@@ -109,6 +109,7 @@ class _LabelWordsTrainer(_SentimentTrainer, Seq2SeqTrainer):
         batch = self._prepare_inputs(inputs)
         labels = batch["labels"]
         with torch.no_grad(), self.compute_loss_context_manager():
+            model = self.accelerator.unwrap_model(model)  # what several GPUs share a batch by hides the encoder
             encoded = self.objective.encoded(model, {k: v for k, v in batch.items() if k != "labels"})
             loss = self.compute_loss_func(model(**encoded), labels)
             scores = None if prediction_loss_only else self.objective.scores(model, encoded)
