@@ -54,6 +54,8 @@ class SentimentLoRA(FittedClassifier, ClassifierMixin, BaseEstimator):
             ``mlp``; shorthands ``attention`` (query + value), ``attention-all``, ``all-linear``;
             or ends of module names (``"all-linear"``).
         train_head: Train the classification head in full, beside the LoRA matrices (True).
+        head_start: Where a fresh head starts: ``probe``, a logistic regression on the features of the base model
+            (Kumar et al. 2022, arXiv:2202.10054), or ``random`` (``"probe"``).
         epochs: Passes over the training rows; 0 builds the untrained model (3; on little data
             as many as make 150 steps, at most 10).
         learning_rate: Peak learning rate of AdamW (5e-4).
@@ -105,6 +107,7 @@ class SentimentLoRA(FittedClassifier, ClassifierMixin, BaseEstimator):
         dropout: float | None = None,
         targets: str | Sequence[str] | None = None,
         train_head: bool | None = None,
+        head_start: str | None = None,
         epochs: float | None = None,
         learning_rate: float | None = None,
         batch_size: int | None = None,
@@ -136,6 +139,7 @@ class SentimentLoRA(FittedClassifier, ClassifierMixin, BaseEstimator):
         self.dropout = dropout
         self.targets = targets
         self.train_head = train_head
+        self.head_start = head_start
         self.epochs = epochs
         self.learning_rate = learning_rate
         self.batch_size = batch_size

@@ -15,6 +15,7 @@ _FEWEST_STEPS = 150
 _FEWEST_EPOCHS, _MOST_EPOCHS = 3, 10
 _FEWEST_VALIDATION_ROWS = 100
 KEEPS = ("best", "last")
+HEAD_STARTS = ("probe", "random")
 DECODES = ("score", "generate")
 SCHEDULERS = (
     "linear",
@@ -37,6 +38,8 @@ class Settings:
         dropout: Dropout on the input of the LoRA matrices.
         targets: Roles or module names that get LoRA matrices.
         train_head: Train the classification head in full, beside the LoRA matrices.
+        head_start: Where a fresh head starts: ``probe``, a logistic regression on the features of the base model,
+            or ``random``.
         epochs: Passes over the training rows; 0 builds the model and trains nothing. None chooses
             by the number of rows, see :meth:`settled_for`.
         learning_rate: Peak learning rate of AdamW.
@@ -68,6 +71,7 @@ class Settings:
     dropout: float = 0.05
     targets: str | Sequence[str] = "all-linear"
     train_head: bool = True
+    head_start: str = "probe"
     epochs: float | None = None
     learning_rate: float = 5e-4
     batch_size: int = 16
@@ -111,6 +115,7 @@ class Settings:
             raise ConfigError("early_stopping needs the best epoch to be kept; leave out keep='last'.")
         if self.prompt is not None and not isinstance(self.prompt, str):
             raise ConfigError(f"prompt must be a template such as 'Classify:\\n{{text}}'; found {self.prompt!r}.")
+        _require_choice("head_start", self.head_start, HEAD_STARTS)
         _require_choice("decode", self.decode, DECODES)
         for name in ("train_head", "length_normalization"):
             if not isinstance(getattr(self, name), bool):

@@ -14,6 +14,7 @@ from sentlora.console import progress_bar
 from sentlora.errors import ConfigError
 from sentlora.model.label_words import LabelWordsObjective
 from sentlora.model.objective import Features, Objective
+from sentlora.model.token_batches import token_batches
 
 # On a CPU small activations stay in cache: on two AVX2 cores with a 384-wide model 1,024
 # tokens a batch was the fastest. On a GPU the figure only has to be large enough.
@@ -110,36 +111,6 @@ class Predictor:
         batch = {key: value.to(self.device) for key, value in self.objective.collate(features).items()}
         found: np.ndarray = work(self.model, batch).float().cpu().numpy()
         return found
-
-
-def token_batches(lengths: Sequence[int], tokens_per_batch: int) -> list[list[int]]:
-    """Cut rows into batches of similar lengths within a budget of padded tokens.
-
-    Longest first: if a batch does not fit into memory, that shows at once, and the estimate of
-    the time left errs on the safe side.
-
-    Args:
-        lengths: Tokens of each row.
-        tokens_per_batch: Longest row times rows, at most; a longer single row stands alone.
-
-    Returns:
-        Row indices of each batch; every row occurs once.
-
-    Example:
-        >>> token_batches([2, 9, 2, 3], tokens_per_batch=8)
-        [[1], [3, 0], [2]]
-    """
-    batches: list[list[int]] = []
-    batch: list[int] = []
-    widest = 0
-    for row in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        if batch and (len(batch) + 1) * widest > tokens_per_batch:
-            batches.append(batch)
-            batch = []
-        if not batch:
-            widest = lengths[row]
-        batch.append(row)
-    return [*batches, batch] if batch else batches
 
 
 def merge_in_place(model: Any) -> None:

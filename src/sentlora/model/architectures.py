@@ -90,6 +90,8 @@ HEAD_MODULES: dict[str, tuple[str, ...]] = {
 
 # The attribute of a loaded model that names modules of its body whose weights its checkpoint lacked.
 FRESH_MODULES = "fresh_modules"
+# The attribute of a loaded model that tells whether its head, or a part of it, was drawn at random.
+FRESH_HEAD = "fresh_head"
 
 
 def head_modules(model_type: str) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from transformers.utils import logging as transformers_logging
 
 from sentlora.errors import BackboneError, ConfigError, MissingExtraError, SentloraError
 from sentlora.labels import LabelMap
-from sentlora.model.architectures import FRESH_MODULES
+from sentlora.model.architectures import FRESH_HEAD, FRESH_MODULES
 
 
 @dataclass(frozen=True)
@@ -135,6 +135,7 @@ def load_base(base_model: str, labels: LabelMap, *, revision: str | None = None)
             output_loading_info=True,
         )
     missing = sorted(info["missing_keys"])
+    setattr(model, FRESH_HEAD, bool({*missing, *(str(name) for name, *_ in info["mismatched_keys"])}))
     if config.is_encoder_decoder:
         model.generation_config = _plain_generation(model.config)
         missing += sorted(str(mismatch[0]) for mismatch in info["mismatched_keys"])

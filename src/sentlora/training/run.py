@@ -13,6 +13,7 @@ from transformers import EvalPrediction, TrainingArguments
 
 from sentlora.labels import LabelMap
 from sentlora.model.objective import Objective
+from sentlora.model.probe import has_fresh_head, start_from_probe
 from sentlora.settings import Settings
 from sentlora.training.arguments import check_arguments, has_bf16, training_arguments
 from sentlora.training.trainer import EncodedRows, TrainingData, build_trainer, class_weight_tensor
@@ -86,6 +87,9 @@ def train(
         weights = None
         if settings.class_weights is not None:
             weights = class_weight_tensor(settings.class_weights, labels, [row["labels"] for row in data.train.rows])
+        # A checkpoint brings the head of the run that it continues.
+        if settings.head_start == "probe" and settings.train_head and not resume and has_fresh_head(model):
+            start_from_probe(model, objective, data.train.rows, class_weights=weights, seed=settings.seed)
         trainer, table = build_trainer(
             model,
             objective,
