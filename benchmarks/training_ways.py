@@ -24,6 +24,7 @@ def sentlora_fit(base: str, texts: Sequence[str], ids: Sequence[int], max_length
         r=8,
         alpha=16,
         dropout=0.05,
+        head_start="random",
         targets="attention",
         epochs=0,
         learning_rate=LEARNING_RATE,
