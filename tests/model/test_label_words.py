@@ -194,6 +194,7 @@ def test_labels_that_differ_in_case_alone_are_told_apart(
     assert objective.answers(tiny_seq2seq, objective.collate(objective.encode(["a"] * 3))).tolist() == [0, 1, 0]
 
 
+@ALL_WORDS
 def test_the_token_in_front_of_an_answer_is_given_and_not_scored(
     tiny_bart: str, bart_tokenizer: Any, labels: LabelMap
 ) -> None:
