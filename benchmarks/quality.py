@@ -28,9 +28,9 @@ from sentlora import EvaluationReport, LabelMap, SentimentLoRA
 from sentlora.data.recipes import get_recipe
 from sentlora.evaluation.baselines import evaluate_baseline, majority_classifier, tfidf_classifier
 from sentlora.inference.predictor import Predictor
-from sentlora.model.adapter import count_parameters
 from sentlora.model.backbone import resolve_base
 from sentlora.model.classification import ClassificationObjective
+from sentlora.model.counting import count_parameters
 from sentlora.settings import Settings
 from slices import load_or_skip
 

@@ -30,6 +30,7 @@ ROOMS = (
     ("inference",),
     ("evaluation",),
     ("sharing",),
+    ("parameters",),
     ("sentiment_lora",),
     ("demo", "workflow"),
     ("cli", "app"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,10 +18,17 @@ _FEWEST_VALIDATION_ROWS = 100
 KEEPS = ("best", "last")
 HEAD_STARTS = ("probe", "random")
 DECODES = ("score", "generate")
+ADAPTERS = ("lora", "head", "full", "none")
+VARIANTS = ("lora", "rslora", "dora", "pissa", "olora", "lora+", "ia3")
+QUANTIZATIONS = ("8bit", "4bit")
+# A few new matrices take large steps, the pretrained weights themselves small ones.
+LEARNING_RATES = {"lora": 5e-4, "ia3": 5e-3, "head": 1e-3, "full": 5e-5, "none": 5e-4}
 SCHEDULERS = (
     "linear",
     "cosine",
     "constant",
+    "one-cycle",
+    "reduce-on-plateau",
     "constant_with_warmup",
     "cosine_with_restarts",
     "polynomial",
@@ -33,21 +41,28 @@ class Settings:
     """What a user may tune; the defaults are the library's.
 
     Attributes:
+        adapter: What trains: ``lora``, small matrices beside the weights and the head; ``head``, the classification
+            head alone; ``full``, every weight; ``none``, nothing.
+        variant: A kind of LoRA: ``lora``, ``rslora``, ``dora``, ``pissa``, ``olora``, ``lora+`` or ``ia3``.
         r: Rank of the LoRA matrices.
         alpha: LoRA scaling; the update is multiplied by ``alpha / r``.
         dropout: Dropout on the input of the LoRA matrices.
         targets: Roles or module names that get LoRA matrices.
+        layers: Which layers get LoRA matrices: ``last-4``, ``first-2``, numbers from 0, or None for all.
+        rank_pattern: Ranks that differ from ``r``, by role or by the end of a module name.
+        quantization: Hold the frozen weights in ``8bit`` or ``4bit``, or as they are (None).
         train_head: Train the classification head in full, beside the LoRA matrices.
         head_start: Where a fresh head starts: ``probe``, a logistic regression on the features of the base model,
             or ``random``.
         epochs: Passes over the training rows; 0 builds the model and trains nothing. None chooses
             by the number of rows, see :meth:`settled_for`.
-        learning_rate: Peak learning rate of AdamW.
+        learning_rate: Peak learning rate of AdamW; None is 5e-4 for LoRA, 5e-3 for ``ia3``, 1e-3 for the head
+            alone and 5e-5 for full fine-tuning. It is a number once the settings are made.
         batch_size: Rows per optimizer step and device.
         max_length: Tokens a text is truncated to, special tokens included.
         truncation: Which part of a long text stays: ``head``, ``tail`` or ``head-tail``.
-        scheduler: Shape of the learning rate: ``linear``, ``cosine``, ``constant``, or another of
-            transformers' that needs no further argument.
+        scheduler: Shape of the learning rate: ``linear``, ``cosine``, ``constant``, ``one-cycle`` (torch's OneCycleLR),
+            ``reduce-on-plateau``, or another of transformers' that needs no further argument.
         warmup: Share of the steps in which the learning rate rises from zero.
         weight_decay: Weight decay of AdamW.
         keep: The weights that are kept: of the ``best`` epoch on the validation split, or of the
@@ -66,14 +81,19 @@ class Settings:
         ConfigError: If a value cannot work; names the parameter, the value and what is allowed.
     """
 
+    adapter: str = "lora"
+    variant: str = "lora"
     r: int = 8
     alpha: float = 16
     dropout: float = 0.05
     targets: str | Sequence[str] = "all-linear"
+    layers: str | Sequence[int] | None = None
+    rank_pattern: Mapping[str, int] | None = None
+    quantization: str | None = None
     train_head: bool = True
     head_start: str = "probe"
     epochs: float | None = None
-    learning_rate: float = 5e-4
+    learning_rate: float | None = None
     batch_size: int = 16
     max_length: int = 256
     truncation: str = "head"
@@ -94,6 +114,10 @@ class Settings:
             value = getattr(self, setting.name)
             if hasattr(value, "tolist"):  # GridSearchCV over np.arange(...) hands in numpy's own
                 object.__setattr__(self, setting.name, value.tolist())
+        _require_choice("adapter", self.adapter, ADAPTERS)
+        _require_choice("variant", self.variant, VARIANTS)
+        if self.learning_rate is None:
+            object.__setattr__(self, "learning_rate", default_learning_rate(self.adapter, self.variant))
         _require_int("r", self.r, 1)
         _require_int("batch_size", self.batch_size, 1)
         _require_int("max_length", self.max_length, 4)
@@ -121,6 +145,28 @@ class Settings:
             if not isinstance(getattr(self, name), bool):
                 raise ConfigError(f"{name} must be True or False; found {getattr(self, name)!r}.")
         _check_class_weights(self.class_weights)
+        self._check_adapter()
+
+    def _check_adapter(self) -> None:
+        _check_layers(self.layers)
+        _check_rank_pattern(self.rank_pattern)
+        if self.quantization is not None:
+            _require_choice("quantization", self.quantization, QUANTIZATIONS)
+            if self.adapter == "full":
+                raise ConfigError(
+                    f"quantization={self.quantization!r} holds the weights in too few bits to train them; with "
+                    "adapter='full' leave it out, or take adapter='lora'."
+                )
+        only_lora = {"variant": self.variant != "lora", "layers": self.layers, "rank_pattern": self.rank_pattern}
+        named = [name for name, given in only_lora.items() if given not in (None, False)]
+        if self.adapter != "lora" and named:
+            raise ConfigError(f"{named[0]}= is about LoRA matrices; adapter={self.adapter!r} has none. Leave it out.")
+        if self.adapter == "head" and not self.train_head:
+            raise ConfigError(
+                "adapter='head' trains the head alone, and train_head=False freezes it; drop one of them."
+            )
+        if self.variant == "ia3" and self.rank_pattern is not None:
+            raise ConfigError("rank_pattern= sets ranks, and variant='ia3' has none. Leave it out.")
 
     @classmethod
     def resolve(cls, *layers: Mapping[str, Any]) -> Settings:
@@ -175,6 +221,33 @@ class Settings:
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain JSON values."""
         return {f.name: _as_json(getattr(self, f.name)) for f in dataclasses.fields(self)}
+
+
+def default_learning_rate(adapter: str, variant: str) -> float:
+    """Return the peak learning rate that suits what trains."""
+    return LEARNING_RATES["ia3" if variant == "ia3" else adapter]
+
+
+def _check_layers(layers: Any) -> None:
+    if layers is None:
+        return
+    if isinstance(layers, str):
+        if not re.fullmatch(r"(first|last)-[1-9]\d*", layers):
+            raise ConfigError(f"layers must be 'last-4', 'first-2' or layer numbers such as [0, 1]; found {layers!r}.")
+        return
+    if not isinstance(layers, (list, tuple)) or not layers:
+        raise ConfigError(f"layers must be 'last-4', 'first-2' or layer numbers such as [0, 1]; found {layers!r}.")
+    for number in layers:
+        _require_int("A number in layers", number, 0)
+
+
+def _check_rank_pattern(pattern: Any) -> None:
+    if pattern is None:
+        return
+    if not isinstance(pattern, Mapping) or not pattern:
+        raise ConfigError(f"rank_pattern must map roles to ranks, such as {{'query': 16}}; found {pattern!r}.")
+    for role, rank in pattern.items():
+        _require_int(f"The rank of {role!r} in rank_pattern", rank, 1)
 
 
 def _as_json(value: Any) -> Any:

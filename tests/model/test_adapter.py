@@ -16,12 +16,11 @@ from sentlora.model.adapter import (
     ROLES,
     SHORTHANDS,
     attach,
-    count_from_config,
-    count_parameters,
     lora_config,
     target_modules,
 )
 from sentlora.model.architectures import fresh_modules_of, head_modules, head_of, writes_text
+from sentlora.model.counting import count_from_config, count_parameters
 from sentlora.settings import Settings
 
 BATCH = {

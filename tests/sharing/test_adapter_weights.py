@@ -15,8 +15,8 @@ from safetensors.torch import load_file, save_file
 from sentlora import SentimentLoRA
 from sentlora.errors import AdapterFolderError
 from sentlora.labels import LabelMap
-from sentlora.model.adapter import count_parameters
 from sentlora.model.backbone import load_base
+from sentlora.model.counting import count_parameters
 from sentlora.sharing.adapter_weights import load_adapter
 
 PAIR = LabelMap(("negative", "positive"))

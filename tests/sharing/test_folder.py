@@ -16,7 +16,7 @@ from sentlora import SentimentLoRA
 from sentlora.config import SentimentConfig
 from sentlora.errors import AdapterFolderError, LabelError
 from sentlora.labels import LabelMap
-from sentlora.sharing.folder import REQUIRED, check_place, file_hash, read_folder, write_folder
+from sentlora.sharing.folder import ADAPTER_FILES, CONFIG_FILE, check_place, file_hash, read_folder, write_folder
 
 CONFIG = SentimentConfig(base_model="some/base", labels=LabelMap(("negative", "positive")), max_length=64)
 
@@ -176,7 +176,7 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
         read_folder(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("name", REQUIRED)
+@pytest.mark.parametrize("name", [CONFIG_FILE, *ADAPTER_FILES])
 def test_a_missing_file_is_named_with_those_there_are(folder: Path, name: str) -> None:
     (folder / name).unlink()
     with pytest.raises(

@@ -1,4 +1,4 @@
-"""LoRA on the right modules of each architecture, and exact parameter counts.
+"""LoRA on the right modules of each architecture.
 
 LoRA: Hu et al. 2021, arXiv:2106.09685.
 """
@@ -10,12 +10,10 @@ import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from peft import LoraConfig, TaskType, get_peft_model
-from transformers import AutoModelForSeq2SeqLM, AutoModelForSequenceClassification
 
 from sentlora.errors import TargetError
 from sentlora.model.architectures import (
@@ -23,7 +21,6 @@ from sentlora.model.architectures import (
     ROLES,
     SHORTHANDS,
     fresh_modules_of,
-    has_own_output_matrix,
     head_of,
     writes_text,
 )
@@ -31,41 +28,6 @@ from sentlora.settings import Settings
 
 # peft adds these to modules_to_save by itself, and would list them twice.
 _SAVED_BY_PEFT = ("classifier", "score")
-
-
-@dataclass(frozen=True)
-class ParameterCount:
-    """How many parameters train, counted exactly.
-
-    Attributes:
-        trainable: LoRA matrices and, where it is trained, the head.
-        trainable_without_head: LoRA matrices only.
-        total: Base model with its head, plus the LoRA matrices.
-    """
-
-    trainable: int
-    trainable_without_head: int
-    total: int
-
-    @property
-    def percent(self) -> float:
-        """Trainable parameters as a percentage of all."""
-        return 100 * self.trainable / self.total
-
-    def __str__(self) -> str:
-        """Return one line for people."""
-        return (
-            f"{self.trainable:,} of {self.total:,} parameters train ({self.percent:.2f} %), "
-            f"{self.trainable_without_head:,} without the head"
-        )
-
-    def to_dict(self) -> dict[str, int]:
-        """Return the three counts as plain ints."""
-        return {
-            "trainable": self.trainable,
-            "trainable_without_head": self.trainable_without_head,
-            "total": self.total,
-        }
 
 
 def linear_modules(model: Any) -> list[str]:
@@ -160,42 +122,6 @@ def attach(model: Any, config: LoraConfig, *, train_head: bool = True) -> Any:
             if ".modules_to_save." in name:
                 parameter.requires_grad_(False)
     return adapted
-
-
-def count_parameters(model: Any) -> ParameterCount:
-    """Count the parameters of a model with an adapter.
-
-    The frozen original of a trained head, which peft keeps beside it, is counted once.
-    """
-    trainable = lora = total = 0
-    for name, parameter in model.named_parameters():
-        if ".original_module." in name:
-            continue
-        total += parameter.numel()
-        if parameter.requires_grad:
-            trainable += parameter.numel()
-            lora += parameter.numel() if ".lora_" in name else 0
-    return ParameterCount(trainable, lora, total)
-
-
-def count_from_config(
-    config: Any, settings: Settings, num_labels: int = 2, *, lora: LoraConfig | None = None
-) -> ParameterCount:
-    """Count without weights: the model is built on the meta device from its config.
-
-    Args:
-        config: A transformers config.
-        settings: Rank, targets and whether the head trains.
-        num_labels: Classes of the head; an encoder-decoder has none.
-        lora: The user's own LoraConfig, in place of the settings.
-    """
-    config.num_labels = num_labels
-    kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForSequenceClassification
-    with torch.device("meta"):
-        model = kind.from_config(config)
-        if has_own_output_matrix(config):
-            model.lm_head.weight = torch.nn.Parameter(torch.empty_like(model.lm_head.weight))
-        return count_parameters(attach(model, lora or lora_config(model, settings), train_head=settings.train_head))
 
 
 @contextmanager

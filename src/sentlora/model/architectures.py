@@ -136,3 +136,13 @@ def fresh_modules_of(model: Any) -> tuple[str, ...]:
     answers with the vocabulary it was pretrained with.
     """
     return () if writes_text(model) else head_of(model)
+
+
+def in_head(name: str, model: Any) -> bool:
+    """Tell from its full name whether a parameter belongs to the classification head; no text-to-text model has one."""
+    return not set(fresh_modules_of(model)).isdisjoint(name.split("."))
+
+
+def base_of(model: Any) -> Any:
+    """Return the transformers model inside a PeftModel, or the model itself where every weight trains."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model

@@ -11,10 +11,10 @@ from sentlora.data.prompts import Prompt, default_prompt
 from sentlora.errors import ConfigError
 from sentlora.labels import LabelMap
 from sentlora.model import backbone
-from sentlora.model.adapter import attach, lora_config
 from sentlora.model.architectures import writes_text
 from sentlora.model.classification import ClassificationObjective
 from sentlora.model.label_words import LabelWordsObjective
+from sentlora.model.modes import adapt
 from sentlora.model.objective import Objective
 from sentlora.settings import Settings
 
@@ -41,7 +41,7 @@ def assemble(
         verbose: Print notices.
 
     Returns:
-        The PeftModel on the best device, the objective, and the prompt that is in force.
+        The model, ready to be trained, on the best device, the objective, and the prompt that is in force.
 
     Raises:
         BackboneError: If the base model cannot be loaded.
@@ -56,9 +56,7 @@ def assemble(
         prompt = default_prompt(labels.words) if prompt is None else prompt
         _say_bare_words(labels, verbose)
     objective = objective_for(model, tokenizer, labels, settings, prompt)
-    adapter = lora if lora is not None else lora_config(model, settings)
-    adapted = attach(model, adapter, train_head=settings.train_head)
-    return adapted.to(backbone.best_device()), objective, prompt
+    return adapt(model, settings, lora).to(backbone.best_device()), objective, prompt
 
 
 def _say_bare_words(labels: LabelMap, verbose: bool) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from sentlora.model.architectures import FRESH_HEAD, head_of, writes_text
+from sentlora.model.architectures import FRESH_HEAD, base_of, head_of, writes_text
 from sentlora.model.objective import Objective
 from sentlora.model.token_batches import token_batches
 
@@ -29,7 +29,7 @@ _INVERSE_PENALTY = 0.05
 
 def has_fresh_head(model: Any) -> bool:
     """Tell whether a model has a classification head that was drawn at random when it was loaded."""
-    base = model.get_base_model()
+    base = base_of(model)
     return not writes_text(base) and bool(getattr(base, FRESH_HEAD, False))
 
 
@@ -71,7 +71,7 @@ def start_from_probe(
 
 
 def _last_layer(model: Any) -> torch.nn.Linear | None:
-    base = model.get_base_model()
+    base = base_of(model)
     heads = set(head_of(base))
     layers = [
         module

@@ -21,7 +21,9 @@ MODEL_CARD = "README.md"
 METRICS_FILE = "metrics.json"
 LOG_FILE = "training_log.jsonl"
 
-REQUIRED = (CONFIG_FILE, ADAPTER_CONFIG, ADAPTER_WEIGHTS)
+# What an adapter is made of, and what a model of which every weight was trained.
+ADAPTER_FILES = (ADAPTER_CONFIG, ADAPTER_WEIGHTS)
+MODEL_FILES = ("config.json", "model.safetensors")
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
 # People may edit these afterwards; everything else decides what the model answers.
 _FREE = {CONFIG_FILE, MODEL_CARD, METRICS_FILE, LOG_FILE}
@@ -101,9 +103,9 @@ def _names(folder: Path) -> set[str]:
 def _own_names(folder: Path) -> set[str]:
     try:
         files = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))["files"]
-        return {*_FREE, *REQUIRED, *files}
+        return {*_FREE, *ADAPTER_FILES, *files}
     except (ValueError, KeyError, TypeError):  # a damaged one may be replaced, as long as nothing else is there
-        return {*_FREE, *REQUIRED, *_TOKENIZER_FILES}
+        return {*_FREE, *ADAPTER_FILES, *MODEL_FILES, *_TOKENIZER_FILES}
 
 
 def read_folder(path: str | Path, *, verify: bool = True) -> SentimentConfig:
@@ -122,21 +124,27 @@ def read_folder(path: str | Path, *, verify: bool = True) -> SentimentConfig:
         raise AdapterFolderError(
             f"Expected an adapter folder at {folder}; there is {found}. Train one and save it there."
         )
-    for name in REQUIRED:
-        if not (folder / name).is_file():
-            names = sorted(_names(folder))
-            found = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "") or "nothing"
-            remedy = "Copy the whole folder again." if CONFIG_FILE in names else "Is it an adapter folder of sentlora?"
-            raise AdapterFolderError(f"{folder} lacks the file {name}; it holds: {found}. {remedy}")
+    _require(folder, CONFIG_FILE)
     place = folder / CONFIG_FILE
     try:
         text = place.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise AdapterFolderError(f"{place} is not valid JSON, nor UTF-8: {error.reason}. Copy it again.") from error
     config = SentimentConfig.from_json(text, where=str(place))
+    for name in MODEL_FILES if config.settings.get("adapter") == "full" else ADAPTER_FILES:
+        _require(folder, name)
     if verify:
         _verify(folder, config)
     return config
+
+
+def _require(folder: Path, name: str) -> None:
+    if (folder / name).is_file():
+        return
+    names = sorted(_names(folder))
+    found = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "") or "nothing"
+    remedy = "Copy the whole folder again." if CONFIG_FILE in names else "Is it an adapter folder of sentlora?"
+    raise AdapterFolderError(f"{folder} lacks the file {name}; it holds: {found}. {remedy}")
 
 
 def file_hash(path: Path) -> str:

@@ -11,6 +11,7 @@ from sentlora.data.prompts import Prompt
 from sentlora.errors import AdapterFolderError, ConfigError
 from sentlora.model import backbone
 from sentlora.model.assembly import objective_for
+from sentlora.model.modes import adapt
 from sentlora.model.objective import Objective
 from sentlora.settings import Settings
 from sentlora.sharing.adapter_weights import load_adapter
@@ -46,7 +47,8 @@ def load_folder(path: str | Path, *, base_model: str | None = None, verify: bool
 
     Args:
         path: The folder.
-        base_model: Where the base model is now, if not where it was in training.
+        base_model: Where the base model is now, if not where it was in training. A folder of a full fine-tuning
+            holds all weights and asks for none.
         verify: Check the files against the hashes of ``sentlora.json``.
 
     Raises:
@@ -57,8 +59,13 @@ def load_folder(path: str | Path, *, base_model: str | None = None, verify: bool
     config = read_folder(folder, verify=verify)
     settings = config.resolved_settings(where=folder)
     prompt = _prompt_of(config, folder)
-    base = backbone.load_base(base_model or config.base_model, config.labels, revision=config.base_revision)
-    model = load_adapter(base, folder, train_head=settings.train_head).to(backbone.best_device())
+    if settings.adapter == "full":
+        base = backbone.load_base(str(folder), config.labels)
+        model = adapt(base, settings).to(backbone.best_device())
+    else:
+        base = backbone.load_base(base_model or config.base_model, config.labels, revision=config.base_revision)
+        train_head = settings.train_head and settings.adapter != "none"
+        model = load_adapter(base, folder, train_head=train_head).to(backbone.best_device())
     objective = objective_for(base, backbone.load_tokenizer(str(folder)), config.labels, settings, prompt)
     if objective.name != config.objective:
         raise AdapterFolderError(

@@ -45,10 +45,12 @@ def save_adapter(
     config = dataclasses.replace(config, versions={name: version(name) for name in _PACKAGES})
     hub_base = ALIASES[config.base_model].hub_id if config.base_model in ALIASES else config.base_model
 
+    is_adapter = hasattr(model, "peft_config")
     measured = {name: dict(figures) for name, figures in metrics.items() if figures is not None}
 
     def fill(folder: Path) -> None:
-        model.save_pretrained(folder)
+        # A model of which every weight was trained stays in one file, which loads as safely as an adapter.
+        model.save_pretrained(folder, **({} if is_adapter else {"max_shard_size": "1TB"}))
         tokenizer.save_pretrained(folder)
         (folder / MODEL_CARD).write_text(model_card(config, hub_base, measured), encoding="utf-8")
         (folder / METRICS_FILE).write_text(json.dumps(measured, indent=2, allow_nan=False) + "\n", encoding="utf-8")

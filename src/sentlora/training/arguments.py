@@ -32,9 +32,15 @@ DIFFERENCES: tuple[tuple[str, Any, str], ...] = (
 )
 
 
-_BY_LORA = ("r", "alpha", "dropout", "targets")
+_BY_LORA = ("adapter", "variant", "r", "alpha", "dropout", "targets", "layers", "rank_pattern")
 _BY_ARGS = ("epochs", "learning_rate", "batch_size", "scheduler", "warmup", "weight_decay", "keep", "seed")
 
+
+# Ours -> upstream's. OneCycleLR is none of upstream's: the trainer builds it.
+ONE_CYCLE = "one-cycle"
+_SCHEDULERS = {"reduce-on-plateau": "reduce_lr_on_plateau", ONE_CYCLE: "constant"}
+
+_ON_PLATEAU = {"mode": "max", "factor": 0.5, "patience": 0}
 
 # Its feed-forward layers leave the range of float16 (about 65,504), and every loss after that is NaN.
 _NOT_IN_FP16 = ("t5", "mt5", "umt5", "longt5")
@@ -68,12 +74,14 @@ def training_arguments(
         learning_rate=settings.learning_rate,
         per_device_train_batch_size=settings.batch_size,
         per_device_eval_batch_size=settings.batch_size,
-        lr_scheduler_type=settings.scheduler,
+        lr_scheduler_type=_SCHEDULERS.get(settings.scheduler, settings.scheduler),
         warmup_steps=settings.warmup,  # below 1 it is a share of all steps
         weight_decay=settings.weight_decay,
         seed=settings.seed,
         bf16=bf16,
         disable_tqdm=not (verbose and is_watched()),
+        # On a plateau: upstream's default waits for ten epochs, and takes the least score for the best.
+        lr_scheduler_kwargs=_ON_PLATEAU if settings.scheduler == "reduce-on-plateau" else None,
         **values,
     )
 
@@ -110,7 +118,10 @@ def resolve_settings(
         twice = [name for name in names if own[name] is not None]
         if value is not None and twice:
             raise ConfigError(f"{twice[0]}= and {whole}= were both given; set {twice[0]} inside {whole}= only.")
-    return Settings.resolve(recipe, own)
+    if own["adapter"] in (None, "lora") and own["variant"] != "ia3":
+        return Settings.resolve(recipe, own)
+    # A recipe's learning rate was chosen for LoRA; ten times too much for the pretrained weights themselves.
+    return Settings.resolve({name: value for name, value in recipe.items() if name != "learning_rate"}, own)
 
 
 def settings_used(settings: Settings, lora: Any = None, args: TrainingArguments | None = None) -> Settings:

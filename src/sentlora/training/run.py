@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from transformers import EvalPrediction, TrainingArguments
 
+from sentlora.console import say
 from sentlora.labels import LabelMap
+from sentlora.model.frozen_features import FrozenFeatures, cached_body, frozen_features
 from sentlora.model.objective import Objective
 from sentlora.model.probe import has_fresh_head, start_from_probe
 from sentlora.settings import Settings
-from sentlora.training.arguments import check_arguments, has_bf16, training_arguments
+from sentlora.training.arguments import ONE_CYCLE, check_arguments, has_bf16, training_arguments
 from sentlora.training.trainer import EncodedRows, TrainingData, build_trainer, class_weight_tensor
 
 ComputeMetrics = Callable[[EvalPrediction], dict[str, float]]
@@ -55,7 +57,7 @@ def train(
     """Train an adapter in place and leave the weights of the epoch that is kept in ``model``.
 
     Args:
-        model: The PeftModel.
+        model: What :func:`sentlora.model.assembly.assemble` made.
         objective: Pads the batches.
         data: Encoded training and validation rows.
         settings: Epochs, learning rate, class weights and the like.
@@ -82,7 +84,8 @@ def train(
             bf16 = model.config.is_encoder_decoder and has_bf16(model.device)
             arguments = training_arguments(settings, folder, checkpoints=lasting, bf16=bf16, verbose=verbose)
         check_arguments(arguments, resume=resume, model_type=model.config.model_type)
-        if arguments.num_train_epochs == 0 and arguments.max_steps <= 0:
+        nothing = arguments.num_train_epochs == 0 and arguments.max_steps <= 0
+        if nothing or settings.adapter == "none":
             return TrainingOutcome([], None)
         weights = None
         if settings.class_weights is not None:
@@ -90,19 +93,37 @@ def train(
         # A checkpoint brings the head of the run that it continues.
         if settings.head_start == "probe" and settings.train_head and not resume and has_fresh_head(model):
             start_from_probe(model, objective, data.train.rows, class_weights=weights, seed=settings.seed)
+        body: AbstractContextManager[None] = nullcontext()
+        if settings.adapter == "head" and (cached := _cached(model, objective, data, verbose=verbose)) is not None:
+            objective, data, body = FrozenFeatures(objective), cached, cached_body(model)
         trainer, table = build_trainer(
             model,
             objective,
             data,
             arguments,
+            one_cycle=args is None and settings.scheduler == ONE_CYCLE,
             compute_metrics=compute_metrics,
             class_weights=weights,
             early_stopping=settings.early_stopping,
             verbose=verbose,
         )
-        trainer.train(resume_from_checkpoint=resume or None)
+        with body:
+            trainer.train(resume_from_checkpoint=resume or None)
         best = trainer.state.best_global_step if arguments.load_best_model_at_end else None
         return TrainingOutcome(table.rows, table.row_at(best))
+
+
+def _cached(model: Any, objective: Objective, data: TrainingData, *, verbose: bool) -> TrainingData | None:
+    splits = {}
+    for name, split in (("train", data.train), ("validation", data.validation)):
+        rows = frozen_features(model, objective, split.rows, verbose=verbose)
+        if rows is None:
+            say(
+                "This head reads more than one token's state, so every epoch computes the whole model.", verbose=verbose
+            )
+            return None
+        splits[name] = EncodedRows(rows, [row["labels"] for row in rows])
+    return TrainingData(**splits)
 
 
 @contextmanager

@@ -66,6 +66,17 @@ class TrainingData:
 
 
 class _SentimentTrainer(Trainer):
+    one_cycle = False
+    lr_scheduler: Any
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        if not self.one_cycle or self.lr_scheduler is not None:
+            return super().create_scheduler(num_training_steps, optimizer)
+        optimizer = self.optimizer if optimizer is None else optimizer
+        peaks = [group["lr"] for group in optimizer.param_groups]
+        self.lr_scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, peaks, total_steps=num_training_steps)
+        return self.lr_scheduler
+
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int] | None:
         rows = train_dataset if train_dataset is not None else self.train_dataset
         if self.args.train_sampling_strategy != "group_by_length" or not isinstance(rows, EncodedRows):
@@ -125,6 +136,7 @@ def build_trainer(
     compute_metrics: Callable[[EvalPrediction], dict[str, float]],
     class_weights: torch.Tensor | None = None,
     early_stopping: int | None = None,
+    one_cycle: bool = False,
     verbose: bool = True,
 ) -> tuple[Trainer, EpochTable]:
     """Build the Trainer of a run.
@@ -137,6 +149,7 @@ def build_trainer(
         compute_metrics: Figures of one evaluation.
         class_weights: One weight per class, shape (n_labels,), or None.
         early_stopping: Epochs without improvement before stopping, or None.
+        one_cycle: Follow torch's OneCycleLR (Smith and Topin 2017, arXiv:1708.07120), whatever ``args`` says.
         verbose: Print the row of each epoch.
 
     Returns:
@@ -162,12 +175,13 @@ def build_trainer(
         "compute_loss_func": weighted_loss(class_weights, args.label_smoothing_factor, class_ids=objective.class_ids),
         "callbacks": callbacks,
     }
-    trainer: Trainer
+    trainer: _SentimentTrainer
     if isinstance(objective, LabelWordsObjective):
         trainer = _LabelWordsTrainer(**parts, args=seq2seq_arguments(args))
         trainer.objective = objective
     else:
         trainer = _SentimentTrainer(**parts, args=args)
+    trainer.one_cycle = one_cycle
     trainer.remove_callback(PrinterCallback)  # it would print the raw log dictionaries beside our table
     if trainer.pop_callback(ProgressCallback) is not None:
         trainer.add_callback(_BarOnly)

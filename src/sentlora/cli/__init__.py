@@ -1,0 +1,29 @@
+"""The command line: parsing only. The work is done by the facade and by the modules next to it.
+
+Everything heavy is imported inside the commands, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+
+# Each of these hangs its commands on `app`; the order is that of `sentlora --help`.
+# isort: off
+from sentlora.cli import train, use, data  # noqa: F401
+from sentlora.cli.root import app
+
+
+def main() -> None:
+    """Run the command line; the library's own errors are shown without a traceback."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        from sentlora.errors import SentloraError
+
+        if not isinstance(error, SentloraError):
+            raise
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(1)

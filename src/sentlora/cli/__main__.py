@@ -1,0 +1,5 @@
+"""``python -m sentlora.cli``."""
+
+from sentlora.cli import main
+
+main()

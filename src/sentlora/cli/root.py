@@ -1,0 +1,32 @@
+"""The command that all others hang on, and the options that several of them share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="sentlora",
+    help="Train, evaluate and use sentiment classifiers with LoRA.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+DEFAULT_FOLDER = Path("sentlora-adapter")
+
+Base = Annotated[str, typer.Option("--base", help="Base model: Hub id, folder, or minilm.")]
+TextColumn = Annotated[str | None, typer.Option("--text-column", help="Column of the texts.")]
+LabelColumn = Annotated[str | None, typer.Option("--label-column", help="Column of the labels.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results only.")]
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
+    if version:
+        from importlib.metadata import version as version_of
+
+        print(version_of("sentlora"))
+        raise typer.Exit

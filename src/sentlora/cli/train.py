@@ -1,0 +1,98 @@
+"""Commands that train: demo, train."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sentlora.cli.root import DEFAULT_FOLDER, Base, LabelColumn, Quiet, TextColumn, app
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option(help="Where the adapter is saved.")] = Path("imdb-lora"),
+    n_train: Annotated[int | None, typer.Option(help="Training reviews; fewer is faster.", min=50)] = None,
+    n_test: Annotated[int, typer.Option(help="Reviews to evaluate on.", min=50)] = 1000,
+) -> None:
+    """Train on real IMDb reviews with the embedded model, and show before and after."""
+    from sentlora.demo import run_demo
+
+    run_demo(output, n_train=n_train, n_test=n_test)
+
+
+@app.command()
+def train(
+    data: Annotated[str | None, typer.Argument(help="CSV, TSV, JSONL or Parquet file, or a Hub id.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="A named dataset; see `sentlora recipes`.")] = None,
+    base: Base = "distilbert/distilbert-base-uncased",
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where the adapter is saved.")] = DEFAULT_FOLDER,
+    validation: Annotated[str | None, typer.Option(help="File to choose the best epoch by.")] = None,
+    test: Annotated[str | None, typer.Option(help="File or recipe:split to report on.")] = None,
+    r: Annotated[int | None, typer.Option("--r", help="LoRA rank (8).")] = None,
+    alpha: Annotated[float | None, typer.Option(help="LoRA alpha (16).")] = None,
+    dropout: Annotated[float | None, typer.Option(help="LoRA dropout (0.05).")] = None,
+    targets: Annotated[str | None, typer.Option(help="Roles, comma-separated: query,value,mlp … (all-linear).")] = None,
+    epochs: Annotated[
+        float | None, typer.Option(help="Passes over the training rows (3; more on little data).")
+    ] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate (5e-4).")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Rows per optimizer step (16).")] = None,
+    max_length: Annotated[int | None, typer.Option(help="Tokens a text is truncated to (256).")] = None,
+    truncation: Annotated[str | None, typer.Option(help="head, tail or head-tail (head).")] = None,
+    scheduler: Annotated[str | None, typer.Option(help="linear, cosine or constant (linear).")] = None,
+    class_weights: Annotated[str | None, typer.Option(help="balanced, for rare classes.")] = None,
+    prompt: Annotated[
+        str | None, typer.Option(help="Template of fields and instruction: 'Rate this:\\nTitle: {title} Text: {body}'.")
+    ] = None,
+    decode: Annotated[
+        str | None, typer.Option(help="How a text-to-text model chooses a label, score or generate (score).")
+    ] = None,
+    keep: Annotated[str | None, typer.Option(help="Whose weights, the best or the last epoch's.")] = None,
+    early_stopping: Annotated[int | None, typer.Option(help="Epochs without improvement before stopping.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random (0).")] = None,
+    n_train: Annotated[int | None, typer.Option(help="Stratified subsample of a recipe's training rows.")] = None,
+    n_test: Annotated[int | None, typer.Option(help="Stratified subsample of its test rows.")] = None,
+    text_column: TextColumn = None,
+    label_column: LabelColumn = None,
+    checkpoints: Annotated[Path | None, typer.Option(help="Folder that keeps checkpoints, for --resume.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train an adapter, report on held-out rows where there are some, and save it."""
+    from sentlora.errors import ConfigError
+    from sentlora.sentiment_lora import SentimentLoRA
+    from sentlora.workflow import TrainingJob, run_training
+
+    if (data is None) == (recipe is None):
+        raise ConfigError("Give either a data file (sentlora train reviews.csv) or --recipe NAME, and not both.")
+    clf = SentimentLoRA(
+        base,
+        r=r,
+        alpha=alpha,
+        dropout=dropout,
+        targets=targets,
+        epochs=epochs,
+        learning_rate=learning_rate,
+        batch_size=batch_size,
+        max_length=max_length,
+        truncation=truncation,
+        scheduler=scheduler,
+        class_weights=class_weights,
+        # A shell hands over a backslash and an n, where a line break is meant.
+        prompt=None if prompt is None else prompt.replace("\\n", "\n"),
+        decode=decode,
+        keep=keep,
+        early_stopping=early_stopping,
+        seed=seed,
+        text_column=text_column,
+        label_column=label_column,
+        output_dir=checkpoints,
+        verbose=not quiet,
+    )
+    job = TrainingJob(data, recipe, validation, test, n_train, n_test, output, resume)
+    report = run_training(clf, job)
+    if report is not None:
+        print(report)
+    print(f"adapter: {output.absolute()}")

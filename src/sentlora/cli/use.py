@@ -1,0 +1,67 @@
+"""Commands that use an adapter folder: evaluate, predict."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sentlora.cli.root import LabelColumn, Quiet, TextColumn, app
+
+
+@app.command()
+def evaluate(
+    adapter: Annotated[Path, typer.Argument(help="Adapter folder.")],
+    data: Annotated[str, typer.Argument(help="Labelled file, recipe:split, or Hub id.")],
+    base: Annotated[str | None, typer.Option("--base", help="Where the base model is now.")] = None,
+    text_column: TextColumn = None,
+    label_column: LabelColumn = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print markdown.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Compare an adapter's predictions with true labels."""
+    from sentlora.sharing.folder import read_folder
+
+    read_folder(adapter, verify=False)  # a wrong name is told before the heavy libraries are loaded
+    from sentlora.sentiment_lora import SentimentLoRA
+
+    clf = SentimentLoRA.load(adapter, base_model=base, verbose=not quiet)
+    clf.set_params(text_column=text_column, label_column=label_column)
+    report = clf.evaluate(data)
+    print(report.to_json() if as_json else report.to_markdown() if markdown else report)
+
+
+@app.command()
+def predict(
+    adapter: Annotated[Path, typer.Argument(help="Adapter folder.")],
+    texts: Annotated[list[str] | None, typer.Argument(help="Texts; without any, --file or standard input.")] = None,
+    file: Annotated[Path | None, typer.Option("--file", "-f", help="CSV, TSV, JSONL or Parquet file.")] = None,
+    column: Annotated[str | None, typer.Option("--column", help="Column of the texts in the file.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="CSV, JSONL or Parquet file.")] = None,
+    base: Annotated[str | None, typer.Option("--base", help="Where the base model is now.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Label texts: given as arguments, from a file, or one per line on standard input."""
+    from sentlora.sharing.folder import read_folder
+
+    config = read_folder(adapter, verify=False)  # a wrong name is told before the heavy libraries are loaded
+    from sentlora.data.prompts import Prompt
+    from sentlora.sentiment_lora import SentimentLoRA
+    from sentlora.workflow import check_output, lines_of, predictions, read_inputs, write_table
+
+    check_output(output, file)
+    prompt = None if config.prompt is None else Prompt(config.prompt)
+    rows, text_column = read_inputs(texts, file, column, sys.stdin, prompt)
+    clf = SentimentLoRA.load(adapter, base_model=base, verbose=not quiet)
+    table = predictions(clf, rows, text_column)
+    if output is not None:
+        write_table(table, output)
+        print(f"{len(table):,} predictions: {output.absolute()}", file=sys.stderr)
+    elif texts:
+        for line in lines_of(table):
+            print(line)
+    else:
+        table.to_csv(sys.stdout, index=False, lineterminator="\n", float_format="%.6g")

@@ -1,0 +1,153 @@
+"""The parameters of a SentimentLoRA, as scikit-learn wants them: written down here, checked in ``fit``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from peft import LoraConfig
+from sklearn.base import BaseEstimator
+from transformers import TrainingArguments
+
+from sentlora.labels import LabelMap
+from sentlora.settings import Settings
+from sentlora.training.arguments import resolve_settings
+
+
+class Parameters(BaseEstimator):
+    """What a user may set. A setting left at None takes the recipe's value, or else the library's."""
+
+    def __init__(
+        self,
+        base_model: str = "distilbert/distilbert-base-uncased",
+        *,
+        adapter: str | None = None,
+        variant: str | None = None,
+        r: int | None = None,
+        alpha: float | None = None,
+        dropout: float | None = None,
+        targets: str | Sequence[str] | None = None,
+        layers: str | Sequence[int] | None = None,
+        rank_pattern: Mapping[str, int] | None = None,
+        quantization: str | None = None,
+        train_head: bool | None = None,
+        head_start: str | None = None,
+        epochs: float | None = None,
+        learning_rate: float | None = None,
+        batch_size: int | None = None,
+        max_length: int | None = None,
+        truncation: str | None = None,
+        scheduler: str | None = None,
+        warmup: float | None = None,
+        weight_decay: float | None = None,
+        keep: str | None = None,
+        early_stopping: int | None = None,
+        class_weights: str | Mapping[Any, float] | Sequence[float] | None = None,
+        prompt: str | None = None,
+        decode: str | None = None,
+        length_normalization: bool | None = None,
+        labels: LabelMap | Sequence[str] | Mapping[Any, str] | None = None,
+        text_column: str | None = None,
+        label_column: str | None = None,
+        lora: LoraConfig | None = None,
+        args: TrainingArguments | None = None,
+        output_dir: str | Path | None = None,
+        revision: str | None = None,
+        seed: int | None = None,
+        verbose: bool = True,
+    ) -> None:
+        r"""Set the parameters; nothing is loaded or checked before ``fit``.
+
+        A setting left at None takes the recipe's value where ``fit`` is given a recipe, and the library's (in
+        parentheses) otherwise.
+
+        Args:
+            base_model: Hub id, folder, or the alias ``minilm`` (weights from the extra ``demo``).
+            adapter: What trains: ``lora``, small matrices and the head; ``head``, the classification head alone, whose
+                features are computed once; ``full``, every weight; ``none``, nothing (``"lora"``).
+            variant: A kind of LoRA: ``lora``; ``rslora``, arXiv:2312.03732; ``dora``, arXiv:2402.09353; ``pissa``,
+                arXiv:2404.02948; ``olora``, arXiv:2406.01775; ``lora+``, arXiv:2402.12354; or ``ia3``,
+                arXiv:2205.05638, which has vectors in place of matrices (``"lora"``).
+            r: Rank of the LoRA matrices (8).
+            alpha: LoRA scaling; the update is multiplied by ``alpha / r`` (16).
+            dropout: Dropout on the input of the LoRA matrices (0.05).
+            targets: What gets LoRA matrices: roles ``query``, ``key``, ``value``, ``output``,
+                ``mlp``; shorthands ``attention`` (query + value), ``attention-all``, ``all-linear``;
+                or ends of module names (``"all-linear"``).
+            layers: Which layers get LoRA matrices: ``"last-4"``, ``"first-2"``, or numbers from 0 (all).
+            rank_pattern: Ranks that differ from ``r``, by role or module name: ``{"query": 16}`` (none).
+            quantization: ``8bit`` or ``4bit`` holds the frozen weights in fewer bits by bitsandbytes, for less memory
+                in training; needs the extra ``quant`` (off).
+            train_head: Train the classification head in full, beside the LoRA matrices (True).
+            head_start: Where a fresh head starts: ``probe``, a logistic regression on the features of the base model
+                (Kumar et al. 2022, arXiv:2202.10054), or ``random`` (``"probe"``).
+            epochs: Passes over the training rows; 0 builds the untrained model (3; on little data
+                as many as make 150 steps, at most 10).
+            learning_rate: Peak learning rate of AdamW (5e-4; ``ia3`` 5e-3, head alone 1e-3, full fine-tuning 5e-5).
+            batch_size: Rows per optimizer step and device (16).
+            max_length: Tokens a text is truncated to (256).
+            truncation: Which part of a long text stays: ``head``, ``tail`` or ``head-tail``,
+                Sun et al. 2019, arXiv:1905.05583 (``"head"``).
+            scheduler: ``linear``, ``cosine``, ``constant``, ``one-cycle`` or ``reduce-on-plateau`` (``"linear"``).
+            warmup: Share of steps in which the learning rate rises (0.06).
+            weight_decay: Weight decay of AdamW (0.01).
+            keep: The epoch whose weights are kept, ``best`` or ``last`` (best; last if fewer than 100
+                rows are there to choose it by).
+            early_stopping: Epochs without a better validation macro F1 before training stops (off).
+            class_weights: ``"balanced"``, or one weight per class (none).
+            prompt: A template such as ``"Rate this review:\nTitle: {title} Text: {body}"``: how a row's fields make
+                one text, and the instruction around it, which encoders do not read (the recipe's; else plain words).
+            decode: How an encoder-decoder chooses: ``score`` the words of every label, or ``generate`` (``"score"``).
+            length_normalization: Divide a label's score by the number of its tokens (False).
+            labels: The classes, where the data should not decide: names in id order, or a mapping
+                from the data's value to the name.
+            text_column: The column of texts, where its name does not tell.
+            label_column: The column of labels, where its name does not tell.
+            lora: A whole ``peft.LoraConfig``, in place of ``r``, ``alpha``, ``dropout`` and ``targets``.
+            args: Whole ``transformers.TrainingArguments``, in place of the training settings.
+            output_dir: Where checkpoints stay, for ``fit(..., resume=True)``; None keeps none.
+            revision: Branch, tag or commit of the base model on the Hub.
+            seed: Seed of the head, dropout, row order and validation split (0).
+            verbose: Print notices, the epoch table and progress bars, on standard error.
+        """
+        # Nothing but this: scikit-learn's clone() compares what went in with what is kept.
+        self.base_model = base_model
+        self.adapter = adapter
+        self.variant = variant
+        self.r = r
+        self.alpha = alpha
+        self.dropout = dropout
+        self.targets = targets
+        self.layers = layers
+        self.rank_pattern = rank_pattern
+        self.quantization = quantization
+        self.train_head = train_head
+        self.head_start = head_start
+        self.epochs = epochs
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.max_length = max_length
+        self.truncation = truncation
+        self.scheduler = scheduler
+        self.warmup = warmup
+        self.weight_decay = weight_decay
+        self.keep = keep
+        self.early_stopping = early_stopping
+        self.class_weights = class_weights
+        self.prompt = prompt
+        self.decode = decode
+        self.length_normalization = length_normalization
+        self.labels = labels
+        self.text_column = text_column
+        self.label_column = label_column
+        self.lora = lora
+        self.args = args
+        self.output_dir = output_dir
+        self.revision = revision
+        self.seed = seed
+        self.verbose = verbose
+
+    def _settings(self, recipe: Mapping[str, Any] | None = None) -> Settings:
+        own = {name: getattr(self, name) for name in Settings.__dataclass_fields__}
+        return resolve_settings(own, recipe or {}, self.lora, self.args)
