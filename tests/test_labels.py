@@ -43,9 +43,9 @@ def test_classes_are_found_in_sorted_order_and_keep_their_kind(column: Any, valu
     [
         (["a", "a"], r"at least two labels; found 1: \['a'\]"),
         ([], r"at least two labels; found 0"),
-        (["a", None, "b"], "row 1 is missing"),
-        (["a", float("nan"), "b"], "row 1 is missing"),
-        ([0, 1, pd.NA], "row 2 is missing"),
+        (["a", None, "b"], r"^1 of 3 labels are missing: row 1 \(rows count from 0\)\. Row 1 holds None\. Drop"),
+        (["a", float("nan"), None], "^2 of 3 labels are missing: rows 1, 2 .* Row 1 holds nan"),
+        ([0, 1, *[pd.NA] * 7], r"^7 of 9 labels are missing: rows 2, 3, 4, 5, 6, \.\.\. "),
         ([0, 1, -1], "row 2 is -1, which marks a hidden label.*SST-2.*labels="),
         ([0, 1, -1.0], "row 2 is -1, which marks a hidden label"),
         (["a", 1], "one kind; found a mixture of int, str"),
@@ -385,3 +385,17 @@ def test_a_dictionary_of_other_types_is_refused(part: dict[str, Any], words: str
     assert LabelMap.from_dict(whole).names == ("a", "b")
     with pytest.raises(LabelError, match=words):
         LabelMap.from_dict(whole | part)
+
+
+def test_names_to_ids_are_read_as_transformers_writes_them() -> None:
+    labels = LabelMap.of({"good": 1, "bad": 0})
+    assert (labels.names, labels.raw) == (("bad", "good"), ("bad", "good"))
+    assert LabelMap.of({0: "bad", 1: "good"}).names == ("bad", "good")
+
+
+@pytest.mark.parametrize("given", [{"good": 1, "bad": -1}, {"good": 0, "bad": 2}, {0: 1, 1: 0}])
+def test_a_mapping_the_wrong_way_round_is_refused(given: dict) -> None:
+    with pytest.raises(
+        LabelError, match=r"expects a mapping from the data's values to names, such as \{0: \"negative\""
+    ):
+        LabelMap.of(given)

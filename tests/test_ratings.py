@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sentlora.errors import LabelError
-from sentlora.ratings import bin_of, check_bins, rating_of, rising_bins
+from sentlora.ratings import bin_of, bins_of_text, check_bins, rating_of, rising_bins
 
 TEN = ((1, 4), (5, 6), (7, 10))
 NAMES = ("negative", "neutral", "positive")
@@ -124,3 +124,21 @@ def test_what_is_a_rating(value: Any, rating: float | None) -> None:
 
 def test_a_number_beyond_all_floats_is_outside_the_scale() -> None:
     assert bin_of(rating_of(10**400), TEN, 1) is None  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("negative", r"Expected ratings such as negative=1-2,neutral=3,positive=4-5; found 'negative' in 'negative'\."),
+        ("a=1-2,b=x", "found 'b=x'"),
+        ("a=1-2,", "found ''"),
+        ("a=1,a=2", r"The class 'a' is there twice in 'a=1,a=2'; give it one range"),
+    ],
+)
+def test_bins_that_are_written_otherwise_are_refused(text: str, words: str) -> None:
+    with pytest.raises(LabelError, match=words):
+        bins_of_text(text)
+
+
+def test_bins_are_read_from_a_text() -> None:
+    assert bins_of_text(" bad = 0.5 - 2 ,good=2.5-5") == {"bad": (0.5, 2.0), "good": (2.5, 5.0)}

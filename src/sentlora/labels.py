@@ -141,7 +141,16 @@ class LabelMap:
             LabelError: If a label is missing, -1, not a label at all, or if there are
                 fewer than two or more than 100 classes.
         """
-        plain = [_checked(value, row) for row, value in enumerate(values)]
+        found_values = list(values)
+        missing = [row for row, value in enumerate(found_values) if _is_missing(_plain(value))]
+        if missing:
+            rows = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
+            raise LabelError(
+                f"{len(missing):,} of {len(found_values):,} labels are missing: "
+                f"{'row' if len(missing) == 1 else 'rows'} {rows} (rows count from 0). Row {missing[0]} holds "
+                f"{found_values[missing[0]]!r}. Drop or fill such rows."
+            )
+        plain = [_checked(value, row) for row, value in enumerate(found_values)]
         distinct = set(plain)
         kinds = {type(value) for value in distinct}
         if len(kinds) > 1:
@@ -182,7 +191,8 @@ class LabelMap:
 
         Args:
             labels: A LabelMap; the classes in id order (``["negative", "positive"]`` or ``[1, 2, 3]``);
-                or a mapping from the value in the data to the name (``{-1: "negative", 1: "positive"}``).
+                a mapping from the value in the data to the name (``{-1: "negative", 1: "positive"}``); or one from
+                the names to the ids 0, 1, 2, … (transformers' ``label2id``).
 
         Raises:
             LabelError: If it is none of these, or the classes cannot be told apart.
@@ -194,6 +204,14 @@ class LabelMap:
                 raise LabelError(
                     f"labels= expects a mapping from the data's values to names; found {dict(labels)!r}. "
                     "Where the pairs are ratings, write labels=LabelMap.from_ratings({...})."
+                )
+            if set(labels.values()) == set(range(len(labels))) and all(isinstance(name, str) for name in labels):
+                # The other way round, as transformers' label2id: names to ids.
+                return cls(names=tuple(sorted(labels, key=labels.__getitem__)))
+            if not all(isinstance(name, str) for name in labels.values()):
+                raise LabelError(
+                    f"labels= expects a mapping from the data's values to names, such as "
+                    f'{{0: "negative", 1: "positive"}}; found {dict(labels)!r}.'
                 )
             return cls(names=tuple(labels.values()), raw=tuple(labels.keys()))
         if isinstance(labels, str | Set):
@@ -280,7 +298,7 @@ class LabelMap:
         hint = (
             " A label of -1 marks a hidden label (as in the test split of SST-2): evaluate on another split."
             if _is_hidden(value)
-            else " Correct the row (rows count from 0), or pass labels=[...] with every class."
+            else " Correct the row (rows count from 0), drop it, or train with labels=[...] that names every class."
         )
         scale = f" {scale_words(self.bins, self.step)}, nor a name" if self.bins else ""
         return LabelError(f"The label {value!r} in column {where!r}, row {row}, is not one of{scale}: {self}.{hint}")
@@ -335,8 +353,6 @@ def _is_hidden(value: Any) -> bool:
 
 def _checked(value: Any, row: int) -> LabelValue:
     plain = _plain(value)
-    if _is_missing(plain):
-        raise LabelError(f"The label in row {row} is missing ({value!r}). Drop or fill the row.")
     if _is_hidden(plain):
         raise LabelError(
             f"The label in row {row} is -1, which marks a hidden label (as in the test split of SST-2). "

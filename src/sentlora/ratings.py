@@ -15,7 +15,35 @@ Bin = tuple[float, float]
 # In parts of a step: floats such as 0.1 + 0.2, or numbers that were stored with 32 bits, are not exact.
 _TOLERANCE = 1e-4
 _NUMBER = re.compile(r"\s*[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)\s*")
+_WRITTEN_BIN = re.compile(r"(?P<name>[^=]+)=\s*(?P<low>[0-9]+(\.[0-9]+)?)\s*(-\s*(?P<high>[0-9]+(\.[0-9]+)?)\s*)?")
 _EXAMPLE = '{"negative": (1, 4), "neutral": (5, 6), "positive": (7, 10)}'
+
+
+def bins_of_text(text: str) -> dict[str, Bin]:
+    """Read bins as they are written on a command line.
+
+    Args:
+        text: ``name=low-high`` for each class, with commas between; a single rating is ``name=3``.
+
+    Raises:
+        LabelError: If a part is written otherwise, or a class is named twice.
+
+    Example:
+        >>> bins_of_text("negative=1-2,neutral=3,positive=4-5")
+        {'negative': (1.0, 2.0), 'neutral': (3.0, 3.0), 'positive': (4.0, 5.0)}
+    """
+    bins: dict[str, Bin] = {}
+    for part in text.split(","):
+        found = _WRITTEN_BIN.fullmatch(part.strip())
+        if found is None:
+            raise LabelError(
+                f"Expected ratings such as negative=1-2,neutral=3,positive=4-5; found {part.strip()!r} in {text!r}."
+            )
+        name, low = found["name"].strip(), float(found["low"])
+        if name in bins:
+            raise LabelError(f"The class {name!r} is there twice in {text!r}; give it one range of ratings.")
+        bins[name] = (low, float(found["high"]) if found["high"] else low)
+    return bins
 
 
 def rising_bins(bins: Mapping[str, Bin]) -> dict[str, Bin]:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from sentlora.data.files import read_table
 from sentlora.data.headers import find_text_column
-from sentlora.data.prompts import Prompt
+from sentlora.data.prompts import PLAIN_FIELD, Prompt
 from sentlora.data.recipes import Recipe, get_recipe, load_recipe
 from sentlora.data.text import replace_lone_surrogates
 from sentlora.errors import ConfigError, DataError
@@ -96,12 +96,15 @@ def read_inputs(
 ) -> tuple[pd.DataFrame, str | None]:
     """Collect the texts to be scored.
 
+    A column of finished texts has to be named where the prompt has fields, unless it is called ``text``: the first
+    column that looks like texts may be one field of several.
+
     Args:
         texts: Texts given as arguments.
         file: A table.
         column: The column of the texts in ``file``.
         stream: Read line by line when there is neither.
-        prompt: The classifier's; where its fields are columns of ``file``, and no column is named, they are scored.
+        prompt: The classifier's; where it has fields and no column is named, these are the columns that are scored.
 
     Returns:
         The rows, and the name of the column that holds the texts; None where the fields of the prompt do.
@@ -129,8 +132,10 @@ def read_inputs(
 
 
 def _has_fields(frame: pd.DataFrame, prompt: Prompt | None, name: str) -> bool:
-    if prompt is None or prompt.is_plain or not set(prompt.fields) & set(frame.columns):
+    if prompt is None or prompt.is_plain:
         return False
+    if PLAIN_FIELD in frame.columns and set(prompt.fields).isdisjoint(frame.columns):
+        return False  # finished texts, by the name that says so
     try:
         prompt.check_row(frame.columns)
     except DataError as error:

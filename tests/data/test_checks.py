@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -118,3 +119,20 @@ def test_check_text_names_the_row_and_the_value() -> None:
     assert check_text("bad \ud800", 0) == "bad \ufffd"
     with pytest.raises(DataError, match=r"Expected a string in the stream; found 3\.5 \(float\) in row 7 \(rows count"):
         check_text(3.5, 7, where="the stream")
+
+
+def test_the_text_column_of_a_table_is_found_or_named() -> None:
+    frame = pd.DataFrame({"id": [1, 2], "review": ["good", "bad"], "body": ["x", "y"]})
+    assert read_texts(frame) == ["good", "bad"]
+    assert read_texts(frame, text_column="body") == ["x", "y"]
+    with pytest.raises(DataError, match=r"There is no column 'bodi'; found .* Did you mean 'body'\?"):
+        read_texts(frame, text_column="bodi")
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_the_name_of_a_file_is_no_text(tmp_path: Path, kind: type) -> None:
+    path = tmp_path / "reviews.CSV"
+    path.write_text("text\nfine\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"Expected texts; found the name of a file, '.*reviews\.CSV'\. Read it first"):
+        read_texts(kind(path))
+    assert read_texts("see reviews.csv") == ["see reviews.csv"]  # there is no such file

@@ -184,7 +184,11 @@ def frame(**columns: list[Any]) -> pd.DataFrame:
         ),
         (frame(text=["a", float("nan")], label=[0, 1]), {}, "1 of 2 rows hold something else: row 1 (rows"),
         (frame(text=[1] * 9, label=[0] * 9), {}, "rows 0, 1, 2, 3, 4, ... (rows count from 0). Row 0 holds 1 (int)"),
-        (frame(text=["a", "b"], label=["x", None]), {}, "In column 'label' of 'train': The label in row 1 is missing"),
+        (
+            frame(text=["a", "b"], label=["x", None]),
+            {},
+            "In column 'label' of 'train': 1 of 2 labels are missing: row 1",
+        ),
         (
             frame(text=["a", "b"], label=[[1], [0, 1]]),
             {},
@@ -311,10 +315,25 @@ def test_rows_of_fields_with_labels_beside_them(x: Any, text: str) -> None:
 
 def test_a_text_column_that_is_named_wins_over_fields() -> None:
     for read in (
-        read_data(PARTS, prompt=SHOP, text_column="body", fields_required=True),
-        read_data(PARTS, PARTS["label"], prompt=SHOP, text_column="body", fields_required=True),
+        read_data(PARTS, prompt=SHOP, text_column="body"),
+        read_data(PARTS, PARTS["label"], prompt=SHOP, text_column="body"),
     ):
         assert [text for text, _ in rows(read)] == ["It works.", "It broke.", ""]
+
+
+@pytest.mark.parametrize("y", [None, PARTS["label"]], ids=["in the table", "apart"])
+def test_a_text_column_and_a_prompt_of_fields_are_one_too_many_in_training(y: Any) -> None:
+    with pytest.raises(DataError) as error:
+        read_data(PARTS, y, prompt=SHOP, text_column="body", fields_required=True)
+    assert str(error.value).endswith(
+        "text_column='body' names a column of finished texts, and the prompt makes a text of its fields (title, body). "
+        "Give one of them: leave out text_column=, or prompt=."
+    )
+
+
+def test_a_text_column_may_be_named_that_is_the_only_field() -> None:
+    read = read_data(PARTS, prompt=Prompt("Rate: {body}"), text_column="body", fields_required=True)
+    assert [text for text, _ in rows(read)] == ["It works.", "It broke.", ""]
 
 
 def test_a_prompt_whose_fields_are_not_there_reads_plain_texts_unless_they_are_required() -> None:
@@ -355,7 +374,7 @@ def test_a_plain_prompt_changes_no_text() -> None:
             {},
             "Expected a text or a number in the field 'body' in row 1 (rows count from 0); found ['y'] (list)",
         ),
-        (PARTS.assign(label=["a", "b", None]), {}, "In column 'label' of 'train': The label in row 2 is missing"),
+        (PARTS.assign(label=["a", "b", None]), {}, "In column 'label' of 'train': 1 of 3 labels are missing: row 2"),
     ],
 )
 def test_fields_that_cannot_be_read_are_named(data: Any, options: dict[str, Any], words: str) -> None:

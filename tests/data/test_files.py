@@ -116,9 +116,13 @@ def test_lone_surrogates_in_json_are_repaired(tmp_path: Path) -> None:
         ("a.csv", b"text;label\na;1\n", "which is separated by commas; found a first line separated by semicolons"),
         ("a.tsv", b"text,label\na,1\n", "which is separated by tabs; found a first line separated by commas"),
         ("a.csv", b"text,label\nwell, no,1\n", "cannot be read as .csv"),
-        ("a.csv", b"text,label\na,1\nb,c,1\n", "line 3, saw 3. Put texts that hold the separator"),
-        ("a.csv", b"text,label\na,1\nb\n", "The label in row 1 is missing"),
-        ("a.csv", b"text,label\na,1\nb,\n", "The label in row 1 is missing"),
+        (
+            "a.csv",
+            b"text,label\na,1\nb,c,1\n",
+            "line 3, saw 3 (line 3 has 3 cells, the first line 2). Put texts that hold the separator",
+        ),
+        ("a.csv", b"text,label\na,1\nb\n", "1 of 2 labels are missing: row 1"),
+        ("a.csv", b"text,label\na,1\nb,\n", "1 of 2 labels are missing: row 1"),
         ("a.csv", b"text,label\n", "There are no rows in 'train'"),
         ("a.csv", b" \n", "The file 'a.csv' is empty"),
         (

@@ -30,20 +30,22 @@ def test_fields_that_are_columns_make_the_texts(
 def test_some_of_the_fields_are_not_enough(required: bool) -> None:
     with pytest.raises(DataError) as error:
         find_fields(["Titel", "body", "stars"], SHOP, None, required=required)
+    remedy = "leave it out" if required else "name a column of plain texts with text_column= (--text-column)"
     assert str(error.value) == (
         "The prompt has the fields title, body; there is no column 'title'. Found the columns ['Titel', 'body', "
-        "'stars']. Did you mean 'Titel'? Correct the prompt (prompt=), or name a column of plain texts with "
-        "text_column= (--text-column)."
+        f"'stars']. Did you mean 'Titel'? Correct the prompt (prompt=), or {remedy}."
     )
 
 
 def test_none_of_the_fields_is_an_error_where_they_are_required() -> None:
     words = (
-        r"there is no column 'title'\. Found the columns \['text', 'label'\]\. Correct the prompt \(prompt=\), or name"
+        r"there is no column 'title'\. Found the columns \['text', 'label'\]\. Correct the prompt \(prompt=\), or leave"
     )
     with pytest.raises(DataError, match=words):
         find_fields(["text", "label"], SHOP, None, required=True)
-    assert find_fields(["text", "label"], SHOP, "text", required=True) == ()
+    with pytest.raises(DataError, match="text_column='text' names a column of finished texts, and the prompt makes"):
+        find_fields(["text", "label"], SHOP, "text", required=True)
+    assert find_fields(["text", "label"], SHOP, "text") == ()
 
 
 def test_the_label_column_is_found_beside_the_fields() -> None:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from sentlora.console import say
+from sentlora.data.headers import find_text_column
 from sentlora.data.prompts import Prompt
 from sentlora.data.rows import texts_of
 from sentlora.data.text import replace_lone_surrogates, shown
 from sentlora.errors import DataError
 
 _SHOWN_ROWS = 5
+_TABLES = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
 _MEND = "Drop such rows (frame.dropna()) or turn their values into strings."
 
 
@@ -86,20 +91,24 @@ def say_empty(texts: Iterable[str], *, verbose: bool = True) -> None:
         say(f"Note: {len(empty):,} of {total:,} texts {are} empty ({row} {rows}); kept as is.", verbose=verbose)
 
 
-def read_texts(texts: Any, *, prompt: Prompt | None = None, verbose: bool = True) -> list[str]:
+def read_texts(
+    texts: Any, *, prompt: Prompt | None = None, text_column: str | None = None, verbose: bool = True
+) -> list[str]:
     """Read whatever holds texts to be predicted.
 
     Args:
         texts: One string, or a list, tuple, Series, array, column of a dataset, or any iterator of strings. Where
             the prompt has fields, also rows: one dict or row of a DataFrame, an iterator of dicts, or a DataFrame.
         prompt: Makes one text of the fields of a row; a string is taken as the text that it would make.
+        text_column: The column of the texts in a DataFrame of several, where the prompt has no fields.
         verbose: Say how many texts are empty.
 
     Returns:
         The texts in order, lone surrogates replaced, empty ones kept.
 
     Raises:
-        DataError: If this is not a row of texts, some of them are not strings, or fields are missing or misspelt.
+        DataError: If this is not a row of texts, some of them are not strings, or fields are missing or misspelt;
+            or if it is the name of a file.
 
     Example:
         >>> read_texts("I loved it")
@@ -109,6 +118,17 @@ def read_texts(texts: Any, *, prompt: Prompt | None = None, verbose: bool = True
         >>> read_texts({"title": "Good", "body": "It works."}, prompt=Prompt("{title}: {body}"))
         ['Good: It works.']
     """
+    if isinstance(texts, Path) or (isinstance(texts, str) and _is_table(texts)):
+        raise DataError(
+            f"Expected texts; found the name of a file, {str(texts)!r}. Read it first, for instance "
+            'pd.read_csv(...)["text"], or use `sentlora predict ADAPTER --file` on the command line.'
+        )
+    if isinstance(texts, pd.DataFrame) and texts.shape[1] > 1 and (prompt is None or prompt.is_plain):
+        texts = texts[find_text_column(texts, text_column)]
     checked = check_texts(texts_of([texts] if isinstance(texts, Mapping) else texts, prompt))
     say_empty(checked, verbose=verbose)
     return checked
+
+
+def _is_table(text: str) -> bool:
+    return text.lower().endswith(_TABLES) and "\n" not in text and Path(text).is_file()

@@ -12,6 +12,7 @@ import pandas as pd
 from datasets import Dataset, DatasetDict
 
 from sentlora.data.catalogue import Recipe
+from sentlora.data.headers import find_fields
 from sentlora.data.prepared import Making, are_prepared, labels_of_rows
 from sentlora.data.prompts import Prompt
 from sentlora.data.recipes import Source, read_source
@@ -170,6 +171,7 @@ def _table(name: str, part: Any, read: Callable[[Any], Table], *, alone: bool) -
 
 def _paired(texts: Any, y: Any, text_column: str | None, prompt: Prompt | None, fields_required: bool) -> Table:
     if isinstance(texts, pd.DataFrame) and text_column is not None:
+        find_fields(list(texts.columns), prompt, text_column, required=fields_required)
         if text_column not in texts.columns:
             raise DataError(f"There is no column {text_column!r}; found the columns {list(texts.columns)}.")
         return table_of_xy(texts[text_column], y)

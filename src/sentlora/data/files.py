@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import re
@@ -162,13 +163,23 @@ def _read_delimited(path: Path, text: str) -> pd.DataFrame:
             frame = pd.read_csv(io.StringIO(text), sep=delimiter, dtype=str, keep_default_na=False, index_col=False)
     except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError) as error:
         raise DataError(
-            f"The file {path.name!r} cannot be read as {path.suffix}: {_line(error)}. "
+            f"The file {path.name!r} cannot be read as {path.suffix}: {_line(error)}{_longer_row(text, delimiter)}. "
             "Put texts that hold the separator or a line break in double quotes."
         ) from error
     frame.columns = [str(column).strip() for column in frame.columns]
     if delimiter == "\t":
         _check_quotes(path, frame)
     return frame
+
+
+def _longer_row(text: str, delimiter: str) -> str:
+    """Name the first row with more cells than the header, where there is one."""
+    rows = csv.reader(io.StringIO(text), delimiter=delimiter)
+    cells = len(next(rows, []))
+    for row in rows:
+        if len(row) > cells:
+            return f" (line {rows.line_num} has {len(row)} cells, the first line {cells})"
+    return ""
 
 
 def _check_quotes(path: Path, frame: pd.DataFrame) -> None:

@@ -72,21 +72,29 @@ def find_fields(
     Args:
         columns: The columns that there are.
         prompt: The prompt, or None.
-        text_column: A column of plain texts; where it is named, the texts are plain.
+        text_column: A column of plain texts; where it is named, the texts are plain, unless the fields are required.
         required: Whether the fields have to be there.
 
     Returns:
         The fields; empty where the texts are plain.
 
     Raises:
-        DataError: If some of the fields are columns and others are not, or the fields are required.
+        DataError: If some of the fields are columns and others are not, or the fields are required and are not
+            there, or a column of plain texts is named beside them.
 
     Example:
         >>> prompt = Prompt("Title: {title} Body: {body}")
         >>> find_fields(["title", "body", "stars"], prompt, None), find_fields(["text", "stars"], prompt, None)
         (('title', 'body'), ())
     """
-    if prompt is None or prompt.is_plain or text_column is not None:
+    if prompt is None or prompt.is_plain:
+        return ()
+    if text_column is not None:
+        if required and prompt.fields != (text_column,):
+            raise DataError(
+                f"text_column={text_column!r} names a column of finished texts, and the prompt makes a text of its "
+                f"fields ({', '.join(prompt.fields)}). Give one of them: leave out text_column=, or prompt=."
+            )
         return ()
     missing = [name for name in prompt.fields if name not in columns]
     if not missing:
@@ -95,10 +103,10 @@ def find_fields(
         return ()
     near = nearest(missing[0], [column for column in columns if column not in prompt.fields])
     hint = f" Did you mean {near!r}?" if near is not None else ""
+    plain = "leave it out" if required else "name a column of plain texts with text_column= (--text-column)"
     raise DataError(
         f"The prompt has the fields {', '.join(prompt.fields)}; there is no column {missing[0]!r}. Found the columns "
-        f"{list(columns)}.{hint} Correct the prompt (prompt=), or name a column of plain texts with text_column= "
-        "(--text-column)."
+        f"{list(columns)}.{hint} Correct the prompt (prompt=), or {plain}."
     )
 
 
@@ -171,7 +179,9 @@ def _pick(
 ) -> str | None:
     if asked is not None:
         if asked not in columns:
-            raise DataError(f"There is no column {asked!r}; found the columns {list(columns)}.")
+            near = nearest(asked, map(str, columns))
+            hint = f" Did you mean {near!r}?" if near is not None else ""
+            raise DataError(f"There is no column {asked!r}; found the columns {list(columns)}.{hint}")
         return asked
     lowered = {str(column).strip().lower(): column for column in reversed(columns)}
     return next((lowered[name] for name in common if name in lowered and lowered[name] not in taken), None)

@@ -125,7 +125,7 @@ class Prompt:
             row: Its position, counted from 0, for the error.
 
         Raises:
-            DataError: If the row has none of the fields, or lacks some and has keys that are no fields.
+            DataError: If the row has none of the fields, or a key that is nearly the name of one it lacks.
         """
         keys = list(keys)
         missing = [name for name in self.fields if name not in keys]
@@ -137,6 +137,8 @@ class Prompt:
             raise DataError(f"Found none of the fields of the prompt{where}. {self._mend()}")
         pairs = ((key, nearest(str(key), missing)) for key in unknown)
         key, near = next((pair for pair in pairs if pair[1] is not None), (unknown[0], None))
+        if near is None and len(missing) < len(self.fields):
+            return  # another column of the same table, such as an id, a price or the label
         hint = f"Did you mean {near!r}? " if near is not None else ""
         raise DataError(
             f"Found {key!r}{where}, which is no field of the prompt, while {near or missing[0]!r} is missing. "

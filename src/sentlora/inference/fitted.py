@@ -20,6 +20,7 @@ class FittedClassifier:
     """The half of a classifier that predicts. What it needs is there once the other half has trained or loaded it."""
 
     decode: str | None
+    text_column: str | None = None
     verbose: bool
     classes_: np.ndarray
     labels_: LabelMap
@@ -34,8 +35,9 @@ class FittedClassifier:
         """Predict the label of each text.
 
         Args:
-            texts: One text, or a list, Series, array or iterator of texts; where the prompt has fields also a dict
-                of fields, a list of such, or a DataFrame with these columns.
+            texts: One text, or a list, Series, array or iterator of texts, or a DataFrame whose text column is named
+                (``text_column``) or known by its name; where the prompt has fields also a dict of fields, a list of
+                such, or a DataFrame with these columns.
 
         Returns:
             Values of ``classes_``, shape (n_texts,); (1,) for one text. With ``decode="generate"`` None where the
@@ -101,7 +103,7 @@ class FittedClassifier:
 
     def _texts(self, texts: Any) -> list[str]:
         self.check_fitted()
-        return read_texts(texts, prompt=self.prompt_, verbose=self.verbose)
+        return read_texts(texts, prompt=self.prompt_, text_column=self.text_column, verbose=self.verbose)
 
     def _predictor(self) -> Predictor:
         return Predictor(self._model, self._objective, verbose=self.verbose)
