@@ -31,8 +31,9 @@ ROOMS = (
     ("evaluation",),
     ("sharing",),
     ("parameters",),
+    ("fitting", "sweeping"),
     ("sentiment_lora",),
-    ("demo", "workflow"),
+    ("comparison", "demo", "workflow"),
     ("cli", "app"),
     ("",),  # the package itself, which only names what the others hold
 )

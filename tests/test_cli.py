@@ -42,7 +42,7 @@ def test_help_names_every_command_and_loads_nothing_heavy() -> None:
         "assert not heavy, heavy"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    for command in ("demo", "train", "evaluate", "predict", "recipes"):
+    for command in ("demo", "train", "sweep", "evaluate", "predict", "recipes"):
         assert command in out
 
 

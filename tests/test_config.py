@@ -106,7 +106,7 @@ def test_a_later_layer_wins_and_none_sets_nothing() -> None:
 
 
 def test_an_unknown_setting_is_refused_with_those_there_are() -> None:
-    with pytest.raises(ConfigError, match=r"Unknown setting 'rank'; the settings are: alpha, batch_size.*weight_decay"):
+    with pytest.raises(ConfigError, match=r"Unknown setting 'rank'; the settings are: adapter, alpha, .*weight_decay"):
         Settings.resolve({"rank": 8})
 
 

@@ -361,7 +361,7 @@ def test_what_cannot_be_evaluated_is_named(fitted: SentimentLoRA, data: Any, wor
         ),
         (([*TEXTS[:6], None, float("nan")], NAMES), DataError, "2 of 8 rows hold something else: rows 6, 7"),
         (([*TEXTS[:7], 5], NAMES), DataError, "row 7 .*5"),
-        ((TEXTS, [*NAMES[:7], None]), LabelError, "row 7 is missing"),
+        ((TEXTS, [*NAMES[:7], None]), LabelError, "labels are missing: row 7"),
         ((TEXTS, [0, 1, 0, 1, 0, 1, 0, -1]), LabelError, "row 7 is -1, which marks a hidden label"),
         ((TEXTS, [-1] * 8), LabelError, "Every label in 'train' is -1"),
         ((TEXTS, NAMES[:5]), DataError, "one label per text; found 8 texts and 5 labels"),

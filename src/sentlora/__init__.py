@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sentlora.comparison.comparing import compare
+    from sentlora.comparison.table import Comparison
     from sentlora.data.recipes import Recipe, list_recipes, load_recipe
     from sentlora.errors import (
         AdapterFolderError,
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
         TargetError,
     )
     from sentlora.evaluation.report import EvaluationReport
+    from sentlora.evaluation.sweep_result import SweepResult
     from sentlora.labels import LabelMap
     from sentlora.sentiment_lora import SentimentLoRA
 
@@ -35,6 +39,9 @@ _HOME = {
     "load_recipe": "sentlora.data.recipes",
     "list_recipes": "sentlora.data.recipes",
     "EvaluationReport": "sentlora.evaluation.report",
+    "SweepResult": "sentlora.evaluation.sweep_result",
+    "compare": "sentlora.comparison.comparing",
+    "Comparison": "sentlora.comparison.table",
     "SentloraError": "sentlora.errors",
     "AdapterFolderError": "sentlora.errors",
     "BackboneError": "sentlora.errors",
@@ -51,6 +58,7 @@ _HOME = {
 __all__ = [
     "AdapterFolderError",
     "BackboneError",
+    "Comparison",
     "ConfigError",
     "DataError",
     "EvaluationReport",
@@ -63,10 +71,27 @@ __all__ = [
     "RecipeError",
     "SentimentLoRA",
     "SentloraError",
+    "SweepResult",
     "TargetError",
+    "compare",
     "list_recipes",
     "load_recipe",
 ]
+
+# Logger -> how a message of it begins that would be shown at every start, or at every step, though all is well.
+# The first is written when bitsandbytes is imported, which peft does wherever it is installed.
+_NO_NEWS = {
+    "bitsandbytes.backends.cpu.ops": "Failed to load CPU gemm_4bit_forward from kernels-community",
+    "bitsandbytes.autograd._functions": "MatMul8bitLt: inputs will be cast from",
+}
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return not str(record.msg).startswith(_NO_NEWS[record.name])
+
+
+for _name in _NO_NEWS:
+    logging.getLogger(_name).addFilter(_is_news)
 
 
 def __getattr__(name: str) -> Any:

@@ -51,9 +51,7 @@ def run_demo(output: Path, *, n_train: int | None = None, n_test: int = 1000, se
     say(f"First the untrained model, on {n_test:,} reviews:")
     untrained = SentimentLoRA("minilm", **{**SETTINGS, "epochs": 0}, seed=seed, verbose=False).fit(reviews)
     before = untrained.evaluate(reviews)
-    say(
-        f"Its accuracy is {before.accuracy:.3f}. Now the training, three minutes on a quiet laptop, its row when it ends:"
-    )
+    say(f"Its accuracy is {before.accuracy:.3f}. Now the training, some three minutes on a quiet laptop:")
     clf = SentimentLoRA("minilm", **SETTINGS, seed=seed)
     started = time.perf_counter()
     clf.fit(reviews)

@@ -205,9 +205,10 @@ class LabelMap:
                     f"labels= expects a mapping from the data's values to names; found {dict(labels)!r}. "
                     "Where the pairs are ratings, write labels=LabelMap.from_ratings({...})."
                 )
-            if set(labels.values()) == set(range(len(labels))) and all(isinstance(name, str) for name in labels):
+            ids: dict[Any, Any] = {i: name for name, i in labels.items()}
+            if set(ids) == set(range(len(labels))) and all(isinstance(name, str) for name in labels):
                 # The other way round, as transformers' label2id: names to ids.
-                return cls(names=tuple(sorted(labels, key=labels.__getitem__)))
+                return cls(names=tuple(ids[i] for i in range(len(labels))))
             if not all(isinstance(name, str) for name in labels.values()):
                 raise LabelError(
                     f"labels= expects a mapping from the data's values to names, such as "

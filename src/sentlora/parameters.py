@@ -70,21 +70,25 @@ class Parameters(BaseEstimator):
                 arXiv:2404.02948; ``olora``, arXiv:2406.01775; ``lora+``, arXiv:2402.12354; or ``ia3``,
                 arXiv:2205.05638, which has vectors in place of matrices (``"lora"``).
             r: Rank of the LoRA matrices (8).
-            alpha: LoRA scaling; the update is multiplied by ``alpha / r`` (16).
+            alpha: LoRA scaling; the update is multiplied by ``alpha / r``, where r is the module's own rank (16).
             dropout: Dropout on the input of the LoRA matrices (0.05).
             targets: What gets LoRA matrices: roles ``query``, ``key``, ``value``, ``output``,
                 ``mlp``; shorthands ``attention`` (query + value), ``attention-all``, ``all-linear``;
-                or ends of module names (``"all-linear"``).
-            layers: Which layers get LoRA matrices: ``"last-4"``, ``"first-2"``, or numbers from 0 (all).
-            rank_pattern: Ranks that differ from ``r``, by role or module name: ``{"query": 16}`` (none).
-            quantization: ``8bit`` or ``4bit`` holds the frozen weights in fewer bits by bitsandbytes, for less memory
-                in training; needs the extra ``quant`` (off).
+                or ends of module names. ``head`` says that the head trains in full, and gets no matrices. With
+                ``ia3``, all-linear is what its paper scales: keys, values and the feed-forward block
+                (``"all-linear"``).
+            layers: Which layers get LoRA matrices: ``"last-4"``, ``"first-2"``, or numbers from 0; in an
+                encoder-decoder, of each stack (all).
+            rank_pattern: Ranks that differ from ``r``, by role or module name: ``{"query": 16, "mlp": 4}`` (none).
+            quantization: Hold the frozen weights in fewer bits by bitsandbytes, for less memory: ``8bit``, LLM.int8(),
+                arXiv:2208.07339, or ``4bit``, NF4 of QLoRA, arXiv:2305.14314. The head stays in float32. Needs the
+                extra ``quant`` (off).
             train_head: Train the classification head in full, beside the LoRA matrices (True).
             head_start: Where a fresh head starts: ``probe``, a logistic regression on the features of the base model
                 (Kumar et al. 2022, arXiv:2202.10054), or ``random`` (``"probe"``).
             epochs: Passes over the training rows; 0 builds the untrained model (3; on little data
                 as many as make 150 steps, at most 10).
-            learning_rate: Peak learning rate of AdamW (5e-4; ``ia3`` 5e-3, head alone 1e-3, full fine-tuning 5e-5).
+            learning_rate: Peak learning rate of AdamW (5e-4; ``ia3`` 5e-3, head alone 1e-2, full fine-tuning 5e-5).
             batch_size: Rows per optimizer step and device (16).
             max_length: Tokens a text is truncated to (256).
             truncation: Which part of a long text stays: ``head``, ``tail`` or ``head-tail``,

@@ -2,36 +2,35 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from datasets import DatasetDict
+from datasets import Dataset
 from sklearn.base import ClassifierMixin
-from transformers import set_seed
 
 from sentlora.config import SentimentConfig
 from sentlora.console import say
-from sentlora.data.columns import SentimentData, read_data
-from sentlora.data.holdout import with_validation
+from sentlora.data.columns import SentimentData
 from sentlora.data.prompts import Prompt
-from sentlora.evaluation.metrics import headline, trainer_metrics
+from sentlora.evaluation.metrics import headline
 from sentlora.evaluation.report import EvaluationReport
+from sentlora.evaluation.sweep_result import SweepResult
+from sentlora.fitting import Trained, build_and_train, read_rows, rows_to_fit
 from sentlora.inference.decision import softmax
+from sentlora.inference.export import ExportReport
 from sentlora.inference.fitted import FittedClassifier
 from sentlora.labels import LabelMap
 from sentlora.model import backbone
-from sentlora.model.assembly import assemble
 from sentlora.model.counting import ParameterCount, count_from_config, count_parameters
 from sentlora.model.objective import Objective
 from sentlora.parameters import Parameters
 from sentlora.settings import Settings
 from sentlora.sharing.loading import load_folder
+from sentlora.sharing.merged_folder import export_merged
 from sentlora.sharing.saving import save_adapter
-from sentlora.training.arguments import check_request, settings_used
-from sentlora.training.run import encode_rows, train
-from sentlora.training.trainer import TrainingData
+from sentlora.sweeping import Sweep, SweepData, SweepRequest
+from sentlora.training.arguments import check_request
 
 
 class SentimentLoRA(FittedClassifier, ClassifierMixin, Parameters):
@@ -79,77 +78,87 @@ class SentimentLoRA(FittedClassifier, ClassifierMixin, Parameters):
             NonFiniteLossError: If the loss becomes NaN or infinite.
         """
         check_request(self._settings(), self.lora, self.args, self.output_dir, resume=resume)
-        prompt = Prompt(self.prompt) if self.prompt is not None else None
-        data = self._read(X, y, labels=self.labels, prompt=prompt, fields_required=True)
-        settings = self._settings(data.recipe.settings if data.recipe is not None else None)
-        data = dataclasses.replace(data, splits=self._splits(data, validation, settings.seed))
-        say(f"labels: {data.labels}", verbose=self.verbose)
-        sizes = data.splits["train"].num_rows, data.splits["validation"].num_rows
-        settings = settings_used(settings.settled_for(*sizes), self.lora, self.args)
-        set_seed(settings.seed)
+        rows = rows_to_fit(self, X, y, validation)
+        say(f"labels: {rows.data.labels}", verbose=self.verbose)
         self._forget()
-        model, objective, prompt = assemble(
-            self.base_model,
-            data.labels,
-            settings,
-            data.prompt,
-            lora=self.lora,
-            revision=self.revision,
-            verbose=self.verbose,
-        )
-        self._take(model, objective, settings, data.labels, prompt)
-        self.trained_on_ = data.source
-        self.evaluations_: dict[str, dict[str, float]] = {}
-        say(f"model: {self.base_model}; {self.trainable_parameters}", verbose=self.verbose)
-        used = f"epochs: {settings.epochs:g}, of which the {settings.keep} is kept"
-        say(f"data: {sizes[0]:,} rows to train on, {sizes[1]:,} to validate; {used}", verbose=self.verbose)
-        try:
-            splits = {
-                name: encode_rows(self._objective, rows["text"][:], rows["label"][:])
-                for name, rows in data.splits.items()
-                if name in ("train", "validation")
-            }
-            outcome = train(
-                self._model,
-                self._objective,
-                TrainingData(**splits),
-                settings,
-                data.labels,
-                compute_metrics=trainer_metrics(data.labels),
-                args=self.args,
-                output_dir=self.output_dir,
-                resume=resume,
-                verbose=self.verbose,
-            )
-        except BaseException:
-            self._forget()  # half-trained weights must not answer as if they were trained
-            raise
-        self.history_, self.validation_ = outcome.history, outcome.kept
+        self._adopt(build_and_train(self, rows, resume=resume), rows.data)
         return self
 
-    def _read(
-        self, X: Any, y: Any, *, labels: Any, prompt: Prompt | None, split: str = "train", fields_required: bool = False
-    ) -> SentimentData:
-        return read_data(
-            X,
-            y,
-            labels=labels,
-            text_column=self.text_column,
-            label_column=self.label_column,
-            default_split=split,
-            prompt=prompt,
-            fields_required=fields_required,
-            verbose=self.verbose,
-        )
+    def sweep(
+        self,
+        data: Any,
+        y: Any = None,
+        *,
+        validation: Any = None,
+        test: Any = None,
+        space: Any = None,
+        trials: int = 20,
+        storage: str | Path | None = None,
+        name: str | None = None,
+        timeout: float | None = None,
+        n_jobs: int = 1,
+        backend: str = "optuna",
+        num_workers: int | None = None,
+        seed: int | None = None,
+        refit: bool = True,
+    ) -> SweepResult:
+        """Search for settings by the validation split, train with the best, and evaluate once on the test split.
 
-    def _splits(self, data: SentimentData, validation: Any, seed: int) -> DatasetDict:
-        if validation is None:
-            names, keep_back = data.labels.names, data.eval_split
-            return with_validation(data.splits, seed=seed, eval_split=keep_back, names=names, verbose=self.verbose)
-        pair = validation if isinstance(validation, tuple) else (validation, None)
-        read = self._read(*pair, labels=data.labels, prompt=data.prompt, split="validation")
-        rows = read.rows_to_report_on()
-        return DatasetDict(train=data.split("train"), validation=rows)
+        A trial is what ``set_params`` and ``fit`` would do with its settings, and its value the macro F1 on the
+        validation rows. The first trial has this classifier's own settings, to compare with. A trial that does worse
+        than the median of the others at the same epoch is cut off. The constructor's parameters stay as they are:
+        ``settings_`` shows what the classifier was trained with, and ``set_params(**result.best_params)`` keeps it.
+
+        Args:
+            data: Labelled rows in any form that ``fit`` takes.
+            y: The labels, where ``data`` is a sequence of texts.
+            validation: Rows to select by, as in ``fit``.
+            test: Labelled rows to report on; by default the recipe's own evaluation split, or ``test``. They are
+                read once, when everything is chosen.
+            space: What to try: a mapping from the name of a setting, or ``alpha_ratio`` (alpha over the rank), to a
+                list of choices, ``(low, high)`` or ``(low, high, "log")``; or a function of the Optuna trial that
+                returns settings. By default ranks 4 to 64, ratios 0.5 to 4, dropout to 0.2, learning rates 1e-4 to
+                2e-3, and three groups of targets.
+            trials: Finished trials in all, those that ``storage`` holds already included. Where the space does not hold
+                the classifier's own settings, they are one more.
+            storage: An SQLite file that keeps the trials, so that the same call goes on where it was cut off.
+            name: Of this sweep in ``storage``, which may hold several.
+            timeout: Seconds after which no new trial begins.
+            n_jobs: 1, as trials in threads would share one random generator, and none could be repeated.
+            backend: ``optuna``, one trial after the other, or ``ray``, many at a time with Ray Tune.
+            num_workers: With ``ray``: trials at a time; as many as there are CPUs unless given.
+            seed: Of the proposals; the classifier's own by default.
+            refit: Train with the best settings in the end, and evaluate. Without it this classifier stays as it is.
+
+        Returns:
+            The trials, the best settings, and the report on the test split.
+
+        Raises:
+            ConfigError: If the space or the storage cannot work; before anything is trained.
+            DataError: If texts, labels or columns cannot be used as they are.
+            NonFiniteLossError: If the loss diverged in every trial.
+            MissingExtraError: If Optuna, or Ray Tune for ``ray``, is not installed.
+
+        Example:
+            >>> clf = SentimentLoRA("minilm", epochs=2)
+            >>> result = clf.sweep("imdb", space={"r": [4, 8]}, trials=2, storage="imdb.db")  # doctest: +SKIP
+        """
+        request = SweepRequest(space, trials, storage, name, timeout, n_jobs, backend, num_workers, seed)
+        sweep = Sweep(self, request, SweepData(data, y, validation, test))
+        searched = sweep.search()
+        if not refit:
+            return sweep.result(searched)
+        self._forget()
+        trained, rows = sweep.refit(searched)
+        self._adopt(trained, rows.data)
+        held_out = sweep.held_out(rows)
+        return sweep.result(searched, None if held_out is None else self._report(*held_out))
+
+    def _adopt(self, trained: Trained, data: SentimentData) -> None:
+        self._take(trained.model, trained.objective, trained.settings, data.labels, trained.prompt)
+        self.trained_on_ = data.source
+        self.evaluations_: dict[str, dict[str, float]] = {}
+        self.history_, self.validation_ = trained.outcome.history, trained.outcome.kept
 
     def _forget(self) -> None:
         if hasattr(self, "_model"):
@@ -166,13 +175,17 @@ class SentimentLoRA(FittedClassifier, ClassifierMixin, Parameters):
         self.temperature_ = 1.0
         self.threshold_: float | None = None
 
-    def evaluate(self, X: Any, y: Any = None) -> EvaluationReport:
+    def evaluate(
+        self, X: Any, y: Any = None, *, text_column: str | None = None, label_column: str | None = None
+    ) -> EvaluationReport:
         """Compare predictions with true labels.
 
         Args:
             X: Labelled texts in any form that ``fit`` takes; ``"imdb:test"`` names a split. Of
                 several splits the recipe's evaluation split is taken, else ``test``, else ``validation``.
             y: The labels, where ``X`` is a sequence of texts.
+            text_column: The column of texts, where it is neither that of ``fit`` nor known by its name.
+            label_column: The column of labels, likewise.
 
         Returns:
             The report: metrics, per-class figures and confusion matrix.
@@ -182,18 +195,21 @@ class SentimentLoRA(FittedClassifier, ClassifierMixin, Parameters):
             DataError: If texts, labels or columns cannot be used as they are.
         """
         self.check_fitted()
-        data = self._read(X, y, labels=self.labels_, prompt=self.prompt_, split="test")
-        rows = data.rows_to_report_on()
+        named: dict[str, Any] = {"text_column": text_column, "label_column": label_column}
+        data = read_rows(self, X, y, labels=self.labels_, prompt=self.prompt_, split="test", **named)
+        return self._report(data.rows_to_report_on(), data.source)
+
+    def _report(self, rows: Dataset, source: str) -> EvaluationReport:
         texts = rows["text"][:]
         report = EvaluationReport.from_scores(
             rows["label"][:],
             softmax(self._score(texts), self.temperature_),
             self.labels_,
-            source=data.source,
+            source=source,
             threshold=self.threshold_,
             predictions=self._predictor().answers(texts) if self.generates() else None,
         )
-        self.evaluations_[data.source] = headline(report.metrics)
+        self.evaluations_[source] = headline(report.metrics)
         return report
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
@@ -224,15 +240,47 @@ class SentimentLoRA(FittedClassifier, ClassifierMixin, Parameters):
         metrics = {"validation": self.validation_, **self.evaluations_}
         return save_adapter(path, self._model, self._objective.tokenizer, self._config(), self.history_, metrics)
 
+    def export(self, path: str | Path, *, texts: Any = None) -> ExportReport:
+        """Write the merged model with its tokenizer as a plain transformers folder, whole or not at all.
+
+        There ``pipeline("text-classification", path)`` gives the same scores and label names, without sentlora and
+        peft; ``truncation=True`` cuts long texts. An adapter that was trained with ``quantization`` is merged into
+        the weights in full precision, so its scores change a little.
+
+        Args:
+            path: The folder; an exported model that is there is replaced.
+            texts: What to compare the merged model with this classifier on, as in :meth:`predict`; None draws texts
+                of random words.
+
+        Returns:
+            The largest difference of a logit.
+
+        Raises:
+            NotFittedError: Before ``fit`` or ``load``.
+            AdapterFolderError: If something else is in the way.
+            BackboneError: If the base model of a quantised one cannot be loaded.
+        """
+        self.check_fitted()
+        sample = None if texts is None else self._texts(texts)
+        return export_merged(path, self._model, self._objective, self._config(), texts=sample, verbose=self.verbose)
+
     @classmethod
     def load(
-        cls, path: str | Path, *, base_model: str | None = None, verify: bool = True, verbose: bool = True
+        cls,
+        path: str | Path,
+        *,
+        base_model: str | None = None,
+        full_precision: bool = False,
+        verify: bool = True,
+        verbose: bool = True,
     ) -> SentimentLoRA:
         """Load an adapter folder that ``save`` wrote.
 
         Args:
             path: The folder.
             base_model: Where the base model is now, if not where it was in training.
+            full_precision: Put an adapter that was trained with ``quantization`` on the weights in full precision.
+                That is also done, with a notice, where bitsandbytes is not installed.
             verify: Check the files against the hashes of ``sentlora.json``.
             verbose: Print notices and progress bars.
 
@@ -240,10 +288,11 @@ class SentimentLoRA(FittedClassifier, ClassifierMixin, Parameters):
             AdapterFolderError: If the folder is incomplete, altered, or of another base model.
             BackboneError: If the base model cannot be loaded.
         """
-        loaded = load_folder(path, base_model=base_model, verify=verify)
+        loaded = load_folder(path, base_model=base_model, full_precision=full_precision, verify=verify, verbose=verbose)
         config = loaded.config
         clf = cls(base_model or config.base_model, revision=config.base_revision, verbose=verbose)
-        clf.set_params(**{**config.settings, "decode": config.decode})
+        in_force = {"decode": config.decode, "quantization": loaded.settings.quantization}
+        clf.set_params(**{**config.settings, **in_force})
         clf._take(loaded.model, loaded.objective, loaded.settings, config.labels, loaded.prompt)
         clf.temperature_, clf.threshold_ = config.temperature, config.threshold
         clf.trained_on_, clf.history_, clf.evaluations_ = config.trained_on, loaded.history, loaded.metrics

@@ -15,6 +15,7 @@ TRUNCATIONS = ("head", "tail", "head-tail")
 _FEWEST_STEPS = 150
 _FEWEST_EPOCHS, _MOST_EPOCHS = 3, 10
 _FEWEST_VALIDATION_ROWS = 100
+_EPOCHS_OF_A_HEAD = 20
 KEEPS = ("best", "last")
 HEAD_STARTS = ("probe", "random")
 DECODES = ("score", "generate")
@@ -22,7 +23,7 @@ ADAPTERS = ("lora", "head", "full", "none")
 VARIANTS = ("lora", "rslora", "dora", "pissa", "olora", "lora+", "ia3")
 QUANTIZATIONS = ("8bit", "4bit")
 # A few new matrices take large steps, the pretrained weights themselves small ones.
-LEARNING_RATES = {"lora": 5e-4, "ia3": 5e-3, "head": 1e-3, "full": 5e-5, "none": 5e-4}
+LEARNING_RATES = {"lora": 5e-4, "ia3": 5e-3, "head": 1e-2, "full": 5e-5, "none": 5e-4}
 SCHEDULERS = (
     "linear",
     "cosine",
@@ -45,18 +46,21 @@ class Settings:
             head alone; ``full``, every weight; ``none``, nothing.
         variant: A kind of LoRA: ``lora``, ``rslora``, ``dora``, ``pissa``, ``olora``, ``lora+`` or ``ia3``.
         r: Rank of the LoRA matrices.
-        alpha: LoRA scaling; the update is multiplied by ``alpha / r``.
+        alpha: LoRA scaling; the update is multiplied by ``alpha / r`` (in ``rslora`` by ``alpha / sqrt(r)``), where r
+            is the module's own rank.
         dropout: Dropout on the input of the LoRA matrices.
-        targets: Roles or module names that get LoRA matrices.
-        layers: Which layers get LoRA matrices: ``last-4``, ``first-2``, numbers from 0, or None for all.
-        rank_pattern: Ranks that differ from ``r``, by role or by the end of a module name.
+        targets: Roles or module names that get LoRA matrices. ``head`` among them says that the head trains in full.
+            In ``ia3`` the default ``all-linear`` is what its paper scales: keys, values and the feed-forward block.
+        layers: Which layers get LoRA matrices: ``last-4``, ``first-2``, numbers from 0, or None for all. In an
+            encoder-decoder the rule holds for each of the two.
+        rank_pattern: Ranks that differ from ``r``, by role or by the end of a module name; the narrower name wins.
         quantization: Hold the frozen weights in ``8bit`` or ``4bit``, or as they are (None).
         train_head: Train the classification head in full, beside the LoRA matrices.
         head_start: Where a fresh head starts: ``probe``, a logistic regression on the features of the base model,
             or ``random``.
         epochs: Passes over the training rows; 0 builds the model and trains nothing. None chooses
             by the number of rows, see :meth:`settled_for`.
-        learning_rate: Peak learning rate of AdamW; None is 5e-4 for LoRA, 5e-3 for ``ia3``, 1e-3 for the head
+        learning_rate: Peak learning rate of AdamW; None is 5e-4 for LoRA, 5e-3 for ``ia3``, 1e-2 for the head
             alone and 5e-5 for full fine-tuning. It is a number once the settings are made.
         batch_size: Rows per optimizer step and device.
         max_length: Tokens a text is truncated to, special tokens included.
@@ -115,6 +119,12 @@ class Settings:
             if hasattr(value, "tolist"):  # GridSearchCV over np.arange(...) hands in numpy's own
                 object.__setattr__(self, setting.name, value.tolist())
         _require_choice("adapter", self.adapter, ADAPTERS)
+        if self.variant == "adalora":
+            raise ConfigError(
+                "variant='adalora' is not offered: it has to know the number of steps beforehand and changes the ranks "
+                "in mid-run, so neither counts nor checkpoints would hold. Set ranks with rank_pattern=, or take "
+                f"another of {', '.join(VARIANTS)}."
+            )
         _require_choice("variant", self.variant, VARIANTS)
         if self.learning_rate is None:
             object.__setattr__(self, "learning_rate", default_learning_rate(self.adapter, self.variant))
@@ -148,6 +158,11 @@ class Settings:
         self._check_adapter()
 
     def _check_adapter(self) -> None:
+        if "head" in _names(self.targets) and not self.train_head:
+            raise ConfigError(
+                f"targets={self.targets!r} names the head, which then trains in full, and train_head=False freezes it; "
+                "drop one of them."
+            )
         _check_layers(self.layers)
         _check_rank_pattern(self.rank_pattern)
         if self.quantization is not None:
@@ -192,6 +207,7 @@ class Settings:
 
         Three epochs suit thousands of rows. A few hundred rows make so few steps in three epochs that
         the adapter has hardly left its start, so they get as many epochs as make 150 steps, at most 10.
+        A head alone gets 20, as its features are computed once and each epoch costs next to nothing.
 
         The best epoch is kept where at least 100 validation rows can tell one epoch from another. On
         fewer, the best score is mostly luck, so the last epoch is kept: the learning rate has gone
@@ -211,6 +227,8 @@ class Settings:
         """
         steps = math.ceil(training_rows / self.batch_size)
         enough = min(_MOST_EPOCHS, max(_FEWEST_EPOCHS, math.ceil(_FEWEST_STEPS / steps)))
+        if self.adapter == "head":
+            enough = _EPOCHS_OF_A_HEAD
         can_tell = validation_rows >= _FEWEST_VALIDATION_ROWS or self.early_stopping is not None
         return dataclasses.replace(
             self,
@@ -226,6 +244,13 @@ class Settings:
 def default_learning_rate(adapter: str, variant: str) -> float:
     """Return the peak learning rate that suits what trains."""
     return LEARNING_RATES["ia3" if variant == "ia3" else adapter]
+
+
+def _names(targets: Any) -> list[str]:
+    names = [part.strip() for part in targets.split(",")] if isinstance(targets, str) else targets
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+        raise ConfigError(f"targets must be roles or module names such as 'query,value'; found {targets!r}.")
+    return list(names)
 
 
 def _check_layers(layers: Any) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
 import pandas as pd
+from datasets import DatasetDict
 
 from sentlora.data.files import read_table
 from sentlora.data.headers import find_text_column
@@ -18,6 +19,7 @@ from sentlora.data.recipes import Recipe, get_recipe, load_recipe
 from sentlora.data.text import replace_lone_surrogates
 from sentlora.errors import ConfigError, DataError
 from sentlora.evaluation.report import EvaluationReport
+from sentlora.evaluation.sweep_result import SweepResult
 from sentlora.inference.decision import decide, labels_of
 from sentlora.sentiment_lora import SentimentLoRA
 from sentlora.sharing.folder import check_place
@@ -65,8 +67,7 @@ def run_training(clf: SentimentLoRA, job: TrainingJob) -> EvaluationReport | Non
         AdapterFolderError: If the adapter cannot be saved where it was asked for; told before the training.
     """
     check_place(job.output)
-    if job.recipe is None and (job.n_train is not None or job.n_test is not None):
-        raise ConfigError("--n-train and --n-test subsample a recipe; they need --recipe NAME.")
+    _check_sample(job.recipe, job.n_train, job.n_test)
     if job.recipe is None:
         clf.fit(job.data, validation=job.validation, resume=job.resume)
         report = None if job.test is None else clf.evaluate(job.test)
@@ -79,12 +80,100 @@ def run_training(clf: SentimentLoRA, job: TrainingJob) -> EvaluationReport | Non
     return report
 
 
-def _on_a_sample(clf: SentimentLoRA, recipe: Recipe, job: TrainingJob) -> EvaluationReport:
+@dataclass(frozen=True)
+class SweepJob:
+    """What ``sentlora sweep`` was asked for, besides the search and the classifier's settings.
+
+    Attributes:
+        data: A file or Hub id; None with ``recipe``.
+        recipe: A recipe's name; None with ``data``.
+        validation: Rows to select by, or None.
+        test: Rows to report on; None takes the recipe's own.
+        n_train: Subsample of the recipe's training rows.
+        n_test: Subsample of the recipe's evaluation rows.
+        output: Where the best adapter is saved; None saves nothing.
+    """
+
+    data: str | None
+    recipe: str | None
+    validation: str | None
+    test: str | None
+    n_train: int | None
+    n_test: int | None
+    output: Path | None
+
+
+def run_sweep(
+    clf: SentimentLoRA,
+    job: SweepJob,
+    *,
+    space: Mapping[str, Any] | None,
+    trials: int,
+    storage: Path | None,
+    name: str | None,
+    timeout: float | None,
+    n_jobs: int,
+    backend: str,
+    num_workers: int | None,
+) -> SweepResult:
+    """Search, refit, report where there are held-out rows, and save where that was asked for.
+
+    Args:
+        clf: The classifier, not yet trained.
+        job: What to train on and where to save.
+        space: This and what follows as in ``SentimentLoRA.sweep``.
+        trials: Finished trials in all.
+        storage: The file of the trials.
+        name: Of the sweep in it.
+        timeout: Seconds after which no new trial begins.
+        n_jobs: 1.
+        backend: ``optuna`` or ``ray``.
+        num_workers: Trials at a time, with ``ray``.
+
+    Raises:
+        ConfigError: If a subsample is asked for without a recipe.
+        AdapterFolderError: If the adapter cannot be saved where it was asked for; told before the training.
+    """
+    if job.output is not None:
+        check_place(job.output)
+    _check_sample(job.recipe, job.n_train, job.n_test)
+    data: Any = job.data if job.recipe is None else job.recipe
+    if job.recipe is not None and (job.n_train is not None or job.n_test is not None):
+        data, _ = _sample(clf, get_recipe(job.recipe), job.n_train, job.n_test)
+    result = clf.sweep(
+        data,
+        validation=job.validation,
+        test=job.test,
+        space=space,
+        trials=trials,
+        storage=storage,
+        name=name,
+        timeout=timeout,
+        n_jobs=n_jobs,
+        backend=backend,
+        num_workers=num_workers,
+    )
+    if job.output is not None:
+        clf.save(job.output)
+    return result
+
+
+def _check_sample(recipe: str | None, n_train: int | None, n_test: int | None) -> None:
+    if recipe is None and (n_train is not None or n_test is not None):
+        raise ConfigError("--n-train and --n-test subsample a recipe; they need --recipe NAME.")
+
+
+def _sample(clf: SentimentLoRA, recipe: Recipe, n_train: int | None, n_test: int | None) -> tuple[DatasetDict, Recipe]:
     asked = None if clf.prompt is None else Prompt(clf.prompt)
     recipe = recipe.with_prompt(asked, fields_required=True).with_labels(clf.labels)
-    rows = load_recipe(recipe, job.n_train, job.n_test, clf.seed or 0, verbose=clf.verbose)
+    rows = load_recipe(recipe, n_train, n_test, clf.seed or 0, verbose=clf.verbose)
     # Rows by themselves bring no settings, so the recipe's are put where the user set none.
     clf.set_params(**{name: value for name, value in recipe.settings.items() if getattr(clf, name) is None})
+    return rows, recipe
+
+
+def _on_a_sample(clf: SentimentLoRA, recipe: Recipe, job: TrainingJob) -> EvaluationReport:
+    rows, recipe = _sample(clf, recipe, job.n_train, job.n_test)
     held_out = rows.pop(recipe.eval_split)
     clf.fit(rows, validation=job.validation, resume=job.resume)
     clf.trained_on_ = f"{len(rows['train']):,} rows of {recipe.name}"

@@ -10,17 +10,13 @@ import pytest
 import torch
 import transformers
 from peft import LoraConfig, PeftModel, TaskType
+from peft.tuners.lora import LoraLayer
 
-from sentlora.errors import TargetError
-from sentlora.model.adapter import (
-    ROLES,
-    SHORTHANDS,
-    attach,
-    lora_config,
-    target_modules,
-)
-from sentlora.model.architectures import fresh_modules_of, head_modules, head_of, writes_text
+from sentlora.errors import ConfigError, TargetError
+from sentlora.model.adapter import attach, lora_config
+from sentlora.model.architectures import ROLES, SHORTHANDS, fresh_modules_of, head_modules, head_of, writes_text
 from sentlora.model.counting import count_from_config, count_parameters
+from sentlora.model.targets import target_modules
 from sentlora.settings import Settings
 
 BATCH = {
@@ -135,7 +131,7 @@ def test_distilbert_with_rank_8_on_query_value_and_mlp_and_a_frozen_head() -> No
     assert count.trainable == count.trainable_without_head == 516_096
     assert count.total == 67_471_106
     assert count.percent == pytest.approx(0.7649, abs=1e-4)
-    assert str(count) == "516,096 of 67,471,106 parameters train (0.76 %), 516,096 without the head"
+    assert str(count).startswith("516,096 of 67,471,106 parameters train (0.76 %), 516,096 without the head; adapter")
     assert count.to_dict() == {"trainable": 516_096, "trainable_without_head": 516_096, "total": 67_471_106}
 
 
@@ -381,6 +377,243 @@ def test_the_head_of_an_unknown_architecture_is_saved_too(tmp_path: Path) -> Non
 def test_no_target_at_all_is_refused(targets: Any, tiny_model: Callable[..., Any]) -> None:
     with pytest.raises(TargetError, match="leaves no module to adapt"):
         target_modules(tiny_model("bert"), targets)
+
+
+# --- layers --------------------------------------------------------------------------------
+
+
+def bert(layers: int) -> Any:
+    with torch.device("meta"):
+        return transformers.BertForSequenceClassification(transformers.BertConfig(num_hidden_layers=layers))
+
+
+def layers_of(names: list[str]) -> list[int]:
+    """Return the first number in each name, each once."""
+    return list(dict.fromkeys(int(re.search(r"\.(\d+)\.", name)[1]) for name in names))
+
+
+@pytest.mark.parametrize(
+    ("layers", "expected"),
+    [
+        ("last-4", [8, 9, 10, 11]),
+        ("first-2", [0, 1]),
+        ([0, 1], [0, 1]),
+        ((11, 3), [3, 11]),
+        ([10, 1, 1], [1, 10]),
+        ("last-12", list(range(12))),
+        (None, list(range(12))),
+    ],
+    ids=str,
+)
+def test_layers_by_rule_or_number(layers: Any, expected: list[int]) -> None:
+    model = bert(12)
+    chosen = target_modules(model, "query,mlp", layers)
+    assert layers_of(chosen) == expected
+    assert len(chosen) == 3 * len(expected)
+    pattern = lora_config(model, Settings(targets="query,mlp", layers=layers)).target_modules
+    assert [name for name, _ in model.named_modules() if re.fullmatch(pattern, name)] == chosen
+    assert len(pattern) < 250, "one part for each kind of module, not for each module"
+
+
+def test_the_layers_reach_the_model(architecture: str, tiny_model: Callable[..., Any]) -> None:
+    model = tiny_model(architecture)
+    inside, _ = EXPECTED[architecture]
+    last = 0 if architecture == "albert" else 1  # it shares one layer among all
+    every = {name for name in target_modules(model, "all-linear") if name.startswith(f"{inside}.{last}.")}
+    adapted = attach(model, lora_config(model, Settings(layers="last-1")))
+    assert lora_modules(adapted) == every
+    randomise(adapted, ".lora_B.")
+    assert torch.isfinite(logits(adapted)).all()
+
+
+@pytest.mark.parametrize("kind", TEXT_TO_TEXT)
+def test_the_rule_holds_in_each_stack(kind: str, new_seq2seq: Callable[..., Any]) -> None:
+    model = new_seq2seq(kind)
+    stacks, attentions, names, _ = TEXT_TO_TEXT[kind]
+    found = lora_modules(attach(model, lora_config(model, Settings(targets="query", layers="last-1"))))
+    assert found == {
+        f"{stack}.1.{part}.{names['query']}" for stack, parts in zip(stacks, attentions, strict=True) for part in parts
+    }
+
+
+def test_stacks_of_unequal_depth_have_last_layers_of_their_own() -> None:
+    config = transformers.T5Config(num_layers=6, num_decoder_layers=3, vocab_size=50)
+    with torch.device("meta"):
+        model = transformers.T5ForConditionalGeneration(config)
+    settings = Settings(targets="query", layers="last-2")
+    found = lora_modules(attach(model, lora_config(model, settings)))
+    encoder = {f"encoder.block.{number}.layer.0.SelfAttention.q" for number in (4, 5)}
+    inner = ("layer.0.SelfAttention.q", "layer.1.EncDecAttention.q")
+    assert found == encoder | {f"decoder.block.{number}.{part}" for number in (1, 2) for part in inner}
+    with pytest.raises(TargetError, match=r"asks for layer 4; 'decoder\.block' has 3 layers, numbered from 0 to 2"):
+        target_modules(model, "query", [4])
+
+
+@pytest.mark.parametrize(
+    ("layers", "asked"), [("last-3", "3 layers"), ("first-9", "9 layers"), ([0, 2], "layer 2"), ([1, 7], "layer 7")]
+)
+def test_a_layer_that_does_not_exist_is_refused(layers: Any, asked: str, tiny_model: Callable[..., Any]) -> None:
+    words = (
+        rf"layers={re.escape(repr(layers))} asks for {asked}; 'bert\.encoder\.layer' has 2 layers, numbered from 0 to 1"
+    )
+    with pytest.raises(TargetError, match=words):
+        lora_config(tiny_model("bert"), Settings(layers=layers))
+
+
+def test_shared_layers_are_one(tiny_model: Callable[..., Any]) -> None:
+    model = tiny_model("albert")
+    assert (
+        target_modules(model, "query", "last-1")
+        == target_modules(model, "query", [0])
+        == target_modules(model, "query")
+    )
+    with pytest.raises(TargetError, match=r"has 1 layer, number 0\. This architecture passes through it 2 times\."):
+        target_modules(model, "query", "last-2")
+
+
+def test_groups_of_albert_are_counted_on() -> None:
+    config = transformers.AlbertConfig(num_hidden_layers=4, num_hidden_groups=2, inner_group_num=2)
+    with torch.device("meta"):
+        model = transformers.AlbertForSequenceClassification(config)
+    place = "albert.encoder.albert_layer_groups.{}.albert_layers.{}.attention.query"
+    assert target_modules(model, "query", [1, 2]) == [place.format(0, 1), place.format(1, 0)]
+    assert target_modules(model, "query", "last-1") == [place.format(1, 1)]
+
+
+def test_what_stands_outside_of_the_layers_is_left_out(tiny_model: Callable[..., Any]) -> None:
+    model = tiny_model("electra")  # its embeddings are projected before the first layer
+    everything, in_layers = target_modules(model, "all-linear"), target_modules(model, "all-linear", [0, 1])
+    assert set(everything) - set(in_layers) == {"electra.embeddings_project"}
+    with pytest.raises(
+        TargetError, match=r"layers=\[0\] leaves no module of the targets; .* electra.embeddings_project"
+    ):
+        target_modules(model, "embeddings_project", [0])
+
+
+# --- ranks -----------------------------------------------------------------------------------
+
+
+def ranks(model: Any, **settings: Any) -> dict[str, int]:
+    """Return the rank that peft gave to each module."""
+    adapted = attach(model, lora_config(model, Settings(**settings)))
+    return {
+        name.removeprefix("base_model.model."): module.r["default"]
+        for name, module in adapted.named_modules()
+        if isinstance(module, LoraLayer)
+    }
+
+
+def test_ranks_by_role(architecture: str, tiny_model: Callable[..., Any]) -> None:
+    roles = {role: target_modules(tiny_model(architecture), role) for role in ("output", "mlp", "key")}
+    found = ranks(tiny_model(architecture), r=2, targets="key,output,mlp", rank_pattern={"output": 6, "mlp": 4})
+    expected = dict.fromkeys(roles["key"], 2) | dict.fromkeys(roles["output"], 6) | dict.fromkeys(roles["mlp"], 4)
+    assert found == expected
+
+
+def test_ranks_of_text_to_text_models(seq2seq: Any) -> None:
+    queries, feed_forward = target_modules(seq2seq, "query"), target_modules(seq2seq, "mlp")
+    found = ranks(seq2seq, r=2, targets="all-linear", rank_pattern={"query": 6, "mlp": 4})
+    assert {name for name, rank in found.items() if rank == 6} == set(queries)
+    assert {name for name, rank in found.items() if rank == 4} == set(feed_forward)
+    assert {rank for name, rank in found.items() if name not in {*queries, *feed_forward}} == {2}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ({"query": 16, "attention": 4}, {"query": 16, "key": 2, "value": 4}),
+        ({"all-linear": 3, "attention-all": 5, "value": 7}, {"query": 5, "key": 5, "value": 7}),
+        ({"self.key": 9, "key": 4, "1.attention.self.key": 11}, {"query": 2, "value": 2, "0.key": 9, "1.key": 11}),
+        ({"query": 2}, {"query": 2, "key": 2, "value": 2}),
+    ],
+    ids=str,
+)
+def test_the_narrower_name_wins(pattern: Any, expected: dict[str, int], tiny_model: Callable[..., Any]) -> None:
+    found = ranks(tiny_model("bert"), r=2, targets="query,key,value", rank_pattern=pattern)
+    for name, rank in found.items():
+        number, role = re.search(r"layer\.(\d)\..*\.(\w+)$", name).groups()
+        assert rank == expected.get(f"{number}.{role}", expected.get(role)), name
+
+
+def test_ranks_in_some_layers(tiny_model: Callable[..., Any]) -> None:
+    found = ranks(tiny_model("bert"), targets="query,value", layers=[1], rank_pattern={"query": 3})
+    inside = "bert.encoder.layer.1.attention.self"
+    assert found == {f"{inside}.query": 3, f"{inside}.value": 8}
+
+
+def test_the_scale_is_alpha_over_the_modules_own_rank(tiny_model: Callable[..., Any]) -> None:
+    settings = Settings(r=8, alpha=16, targets="query,value", rank_pattern={"query": 4})
+    model = tiny_model("bert")
+    adapted = attach(model, lora_config(model, settings))
+    scales = {
+        name: module.scaling["default"] for name, module in adapted.named_modules() if isinstance(module, LoraLayer)
+    }
+    assert {scale for name, scale in scales.items() if name.endswith("query")} == {16 / 4}
+    assert {scale for name, scale in scales.items() if name.endswith("value")} == {16 / 8}
+
+
+def test_ranks_are_counted_without_weights() -> None:
+    settings = Settings(r=8, targets="query,mlp", rank_pattern={"query": 16, "mlp": 4}, layers="last-4")
+    count = count_from_config(transformers.BertConfig(), settings)
+    assert count.trainable_without_head == 4 * (16 * (768 + 768) + 2 * 4 * (768 + 3072))
+
+
+@by_peft_itself
+def test_layers_and_ranks_are_saved(tiny_model: Callable[..., Any], tmp_path: Path) -> None:
+    base = tiny_model("bert")
+    other = copy.deepcopy(base)
+    settings = Settings(targets="all-linear", layers=[1], rank_pattern={"attention": 3, "mlp": 5})
+    adapted = attach(base, lora_config(base, settings))
+    randomise(adapted, ".lora_B.")
+    adapted.save_pretrained(tmp_path)
+    plain = PeftModel.from_pretrained(other, tmp_path)
+    assert lora_modules(plain) == lora_modules(adapted)
+    torch.testing.assert_close(logits(plain), logits(adapted), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("key", ["key", "mlp", "attention.self.kye", "head", "classifier"])
+def test_a_rank_for_what_is_no_target_is_refused(key: str, tiny_model: Callable[..., Any]) -> None:
+    words = (
+        rf"rank_pattern names '{key}', which is none of the modules that get LoRA matrices: bert\.encoder\.layer\.#\."
+    )
+    with pytest.raises(TargetError, match=words):
+        lora_config(tiny_model("bert"), Settings(targets="query,value", rank_pattern={key: 4, "query": 2}))
+
+
+def test_two_roles_of_one_module_need_one_rank(tiny_model: Callable[..., Any]) -> None:
+    model = tiny_model("modernbert")  # holds query, key and value in one matrix
+    with pytest.raises(
+        TargetError, match=r"gives the module '.*Wqkv' rank 4 by 'query' and rank 8 by 'value'; leave one"
+    ):
+        lora_config(model, Settings(targets="attention", rank_pattern={"query": 4, "value": 8}))
+    assert set(ranks(model, targets="attention", rank_pattern={"query": 4, "value": 4}).values()) == {4}
+
+
+# --- the head among the targets ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("targets", ["query,value,head", ["head", "query", "value"]])
+def test_the_head_as_a_target_trains_in_full_and_gets_no_matrices(targets: Any, tiny_model: Callable[..., Any]) -> None:
+    model = tiny_model("distilbert")
+    with_head = attach(model, lora_config(model, Settings(targets=targets)))
+    assert lora_modules(with_head) == set(target_modules(tiny_model("distilbert"), "query,value"))
+    trained = {name for name, parameter in with_head.named_parameters() if parameter.requires_grad}
+    for head in head_modules("distilbert"):
+        assert any(f".{head}.modules_to_save." in name for name in trained), head
+
+
+@pytest.mark.parametrize("targets", ["query, head", ["head", "value"], ("value", "head")])
+def test_a_head_that_is_named_and_frozen_is_a_contradiction(targets: Any) -> None:
+    with pytest.raises(
+        ConfigError, match=r"names the head, which then trains in full, and train_head=False freezes it"
+    ):
+        Settings(targets=targets, train_head=False)
+
+
+@pytest.mark.parametrize("targets", [5, ["query", 3], {"query": 4}], ids=str)
+def test_targets_that_are_no_names_are_refused(targets: Any) -> None:
+    with pytest.raises(ConfigError, match=r"targets must be roles or module names such as 'query,value'; found"):
+        Settings(targets=targets)
 
 
 # --- attaching -----------------------------------------------------------------------------

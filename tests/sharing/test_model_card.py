@@ -155,3 +155,51 @@ def test_the_lines_for_sentlora_run_with_a_text_to_text_adapter(saved_t5: Path) 
     namespace: dict[str, Any] = {}
     exec(block.replace("path/to/this/folder", str(saved_t5)), namespace)
     assert namespace["clf"].classes_.tolist() == ["negative", "positive"]
+
+
+# --- every weight was trained, or over few bits ----------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def saved_whole(tiny_bert: str, toy_reviews: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
+    settings = {"epochs": 1, "max_length": 32, "verbose": False}
+    clf = SentimentLoRA(tiny_bert, adapter="full", **settings).fit(toy_reviews)
+    return clf, clf.save(tmp_path_factory.mktemp("whole") / "model")
+
+
+def test_the_card_of_a_full_fine_tuning_needs_no_peft(saved_whole: tuple[SentimentLoRA, Path]) -> None:
+    clf, folder = saved_whole
+    card = (folder / "README.md").read_text()
+    assert "library_name: transformers\n" in card
+    assert "- lora" not in card
+    assert "# A sentiment classifier\n" in card
+    assert "peft" not in card
+    block = next(b for b in python_blocks(card) if "AutoModelForSequenceClassification" in b)
+    namespace: dict[str, Any] = {}
+    exec(block.replace("path/to/this/folder", str(folder)), namespace)
+    np.testing.assert_allclose(namespace["logits"].detach(), clf.logits(["I loved it"]), rtol=0, atol=1e-5)
+    assert namespace["labels"] == clf.predict(["I loved it"]).tolist()
+
+
+def test_the_card_of_a_fully_trained_text_to_text_model_needs_no_peft(
+    tiny_t5: str, toy_reviews: Any, tmp_path: Path
+) -> None:
+    settings = {"prompt": "good or bad:\n{text}", "epochs": 1, "max_length": 40, "verbose": False}
+    clf = SentimentLoRA(tiny_t5, adapter="full", learning_rate=1e-3, **settings).fit(toy_reviews)
+    folder = clf.save(tmp_path / "model")
+    card = (folder / "README.md").read_text()
+    assert "peft" not in card.lower()
+    block = next(b for b in python_blocks(card) if "AutoModelForSeq2SeqLM" in b)
+    namespace: dict[str, Any] = {}
+    exec(block.replace("path/to/this/folder", str(folder)), namespace)
+    own = clf._model.generate(**namespace["inputs"], max_new_tokens=10, num_beams=1, min_length=0)
+    assert namespace["answers"] == clf._objective.tokenizer.batch_decode(own, skip_special_tokens=True)
+    asked = namespace["tokenizer"].decode(namespace["inputs"]["input_ids"][0], skip_special_tokens=True)
+    assert asked == "good or bad: I loved it"
+
+
+@pytest.mark.parametrize("config", [CONFIG, TEXT_TO_TEXT], ids=["encoder", "text to text"])
+def test_the_card_says_what_the_adapter_was_trained_over(config: SentimentConfig) -> None:
+    over = dataclasses.replace(config, settings={"quantization": "4bit"})
+    assert "trained over the base model's weights in 4bit, by bitsandbytes" in model_card(over, "x/y", None)
+    assert "bitsandbytes" not in model_card(config, "x/y", None)

@@ -21,6 +21,22 @@ Base = Annotated[str, typer.Option("--base", help="Base model: Hub id, folder, o
 TextColumn = Annotated[str | None, typer.Option("--text-column", help="Column of the texts.")]
 LabelColumn = Annotated[str | None, typer.Option("--label-column", help="Column of the labels.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results only.")]
+Adapter = Annotated[str | None, typer.Option("--adapter", help="What trains: lora, head, full or none (lora).")]
+Variant = Annotated[
+    str | None, typer.Option("--variant", help="lora, rslora, dora, pissa, olora, lora+ or ia3 (lora).")
+]
+Layers = Annotated[str | None, typer.Option("--layers", help="last-4, first-2, or numbers: 0,1,2 (all).")]
+
+
+def layers_of(text: str | None) -> str | list[int] | None:
+    """Turn ``0,1,2`` into numbers; any other text is left to the check of the settings.
+
+    Example:
+        >>> layers_of("0, 3"), layers_of("last-4")
+        ([0, 3], 'last-4')
+    """
+    parts = [part.strip() for part in (text or "").split(",")]
+    return [int(part) for part in parts] if all(part.isdecimal() for part in parts) else text
 
 
 @app.callback(invoke_without_command=True)

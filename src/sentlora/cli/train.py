@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from sentlora.cli.root import DEFAULT_FOLDER, Base, LabelColumn, Quiet, TextColumn, app
+from sentlora.cli.root import (
+    DEFAULT_FOLDER,
+    Adapter,
+    Base,
+    LabelColumn,
+    Layers,
+    Quiet,
+    TextColumn,
+    Variant,
+    app,
+    layers_of,
+)
 
 
 @app.command()
@@ -30,18 +41,27 @@ def train(
     output: Annotated[Path, typer.Option("--output", "-o", help="Where the adapter is saved.")] = DEFAULT_FOLDER,
     validation: Annotated[str | None, typer.Option(help="File to choose the best epoch by.")] = None,
     test: Annotated[str | None, typer.Option(help="File or recipe:split to report on.")] = None,
-    r: Annotated[int | None, typer.Option("--r", help="LoRA rank (8).")] = None,
+    adapter: Adapter = None,
+    variant: Variant = None,
+    r: Annotated[int | None, typer.Option("--r", "--rank", help="LoRA rank (8).")] = None,
     alpha: Annotated[float | None, typer.Option(help="LoRA alpha (16).")] = None,
     dropout: Annotated[float | None, typer.Option(help="LoRA dropout (0.05).")] = None,
     targets: Annotated[str | None, typer.Option(help="Roles, comma-separated: query,value,mlp … (all-linear).")] = None,
+    layers: Layers = None,
+    quantization: Annotated[str | None, typer.Option(help="Hold the frozen weights in 8bit or 4bit (off).")] = None,
     epochs: Annotated[
         float | None, typer.Option(help="Passes over the training rows (3; more on little data).")
     ] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate (5e-4).")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option("--learning-rate", "--lr", help="Peak learning rate (5e-4).")
+    ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Rows per optimizer step (16).")] = None,
     max_length: Annotated[int | None, typer.Option(help="Tokens a text is truncated to (256).")] = None,
     truncation: Annotated[str | None, typer.Option(help="head, tail or head-tail (head).")] = None,
-    scheduler: Annotated[str | None, typer.Option(help="linear, cosine or constant (linear).")] = None,
+    scheduler: Annotated[str | None, typer.Option(help="linear, cosine, constant, one-cycle … (linear).")] = None,
+    ratings: Annotated[
+        str | None, typer.Option(help="Classes of a rating scale: negative=1-2,neutral=3,positive=4-5.")
+    ] = None,
     class_weights: Annotated[str | None, typer.Option(help="balanced, for rare classes.")] = None,
     prompt: Annotated[
         str | None, typer.Option(help="Template of fields and instruction: 'Rate this:\\nTitle: {title} Text: {body}'.")
@@ -62,6 +82,8 @@ def train(
 ) -> None:
     """Train an adapter, report on held-out rows where there are some, and save it."""
     from sentlora.errors import ConfigError
+    from sentlora.labels import LabelMap
+    from sentlora.ratings import bins_of_text
     from sentlora.sentiment_lora import SentimentLoRA
     from sentlora.workflow import TrainingJob, run_training
 
@@ -69,16 +91,21 @@ def train(
         raise ConfigError("Give either a data file (sentlora train reviews.csv) or --recipe NAME, and not both.")
     clf = SentimentLoRA(
         base,
+        adapter=adapter,
+        variant=variant,
         r=r,
         alpha=alpha,
         dropout=dropout,
         targets=targets,
+        layers=layers_of(layers),
+        quantization=quantization,
         epochs=epochs,
         learning_rate=learning_rate,
         batch_size=batch_size,
         max_length=max_length,
         truncation=truncation,
         scheduler=scheduler,
+        labels=None if ratings is None else LabelMap.from_ratings(bins_of_text(ratings)),
         class_weights=class_weights,
         # A shell hands over a backslash and an n, where a line break is meant.
         prompt=None if prompt is None else prompt.replace("\\n", "\n"),

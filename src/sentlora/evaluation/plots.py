@@ -45,7 +45,7 @@ def plot_confusion_matrix(report: EvaluationReport, ax: Axes | None = None) -> A
     Raises:
         MissingExtraError: If matplotlib is not installed.
     """
-    _require_matplotlib("Plotting a confusion matrix")
+    require_matplotlib("Plotting a confusion matrix")
     from sklearn.metrics import ConfusionMatrixDisplay
 
     counts = report.confusion_matrix
@@ -92,7 +92,7 @@ def plot_roc(report: EvaluationReport, ax: Axes | None = None) -> Axes:
     Raises:
         MissingExtraError: If matplotlib is not installed.
     """
-    _require_matplotlib("Plotting a ROC curve")
+    require_matplotlib("Plotting a ROC curve")
     from sklearn.metrics import roc_curve
 
     ax = ax if ax is not None else _new_axes(width=5.0, height=5.0)
@@ -127,7 +127,7 @@ def plot_report(report: EvaluationReport) -> Figure:
     Raises:
         MissingExtraError: If matplotlib is not installed.
     """
-    _require_matplotlib("Plotting a report")
+    require_matplotlib("Plotting a report")
     from matplotlib.figure import Figure
 
     size = max(5.0, 0.35 * len(report.labels) + 2)
@@ -154,7 +154,7 @@ def plot_training_curves(rows: Sequence[Mapping[str, Any]], axes: Sequence[Axes]
         DataError: If there are no rows, a row has no epoch, or there are not two Axes.
         MissingExtraError: If matplotlib is not installed.
     """
-    _require_matplotlib("Plotting training curves")
+    require_matplotlib("Plotting training curves")
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
@@ -182,7 +182,15 @@ def plot_training_curves(rows: Sequence[Mapping[str, Any]], axes: Sequence[Axes]
     return left, right
 
 
-def _require_matplotlib(purpose: str) -> None:
+def require_matplotlib(purpose: str) -> None:
+    """Tell which extra is missing, where there is no matplotlib.
+
+    Args:
+        purpose: What needs it, as the start of a sentence.
+
+    Raises:
+        MissingExtraError: If it is not installed.
+    """
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:

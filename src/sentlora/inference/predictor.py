@@ -14,6 +14,7 @@ from sentlora.console import progress_bar
 from sentlora.errors import ConfigError
 from sentlora.model.label_words import LabelWordsObjective
 from sentlora.model.objective import Features, Objective
+from sentlora.model.quantization import is_quantized
 from sentlora.model.token_batches import token_batches
 
 # On a CPU small activations stay in cache: on two AVX2 cores with a 384-wide model 1,024
@@ -37,7 +38,13 @@ class Predictor:
     """
 
     def __init__(
-        self, model: Any, objective: Objective, *, tokens_per_batch: int | None = None, verbose: bool = True
+        self,
+        model: Any,
+        objective: Objective,
+        *,
+        tokens_per_batch: int | None = None,
+        merge: bool = True,
+        verbose: bool = True,
     ) -> None:
         """Set up the predictor.
 
@@ -45,6 +52,7 @@ class Predictor:
             model: A PeftModel, or a plain transformers model.
             objective: Encodes, pads and scores.
             tokens_per_batch: Padded tokens of one batch; None chooses by device.
+            merge: Merge the adapter; False scores with the model as it stands.
             verbose: Show a progress bar from 1,000 texts on.
         """
         self.model = model
@@ -53,6 +61,7 @@ class Predictor:
         # On a CPU the budget is far from what memory holds.
         default = TOKENS_PER_BATCH.get(self.device.type, _TOKENS_PER_BATCH_ACCELERATOR // objective.copies)
         self.tokens_per_batch = default if tokens_per_batch is None else tokens_per_batch
+        self.merge = merge
         self.verbose = verbose
 
     def scores(self, texts: Iterable[str], *, total: int | None = None) -> np.ndarray:
@@ -87,7 +96,8 @@ class Predictor:
         return ids.astype(np.int64)
 
     def _run(self, texts: Iterable[str], work: _Work, none: np.ndarray, total: int | None) -> np.ndarray:
-        merge_in_place(self.model)
+        if self.merge:
+            merge_in_place(self.model)
         self.model.eval()
         total = len(texts) if isinstance(texts, Sequence) else total
         visible = self.verbose and (total is None or total >= _BAR_FROM)
@@ -114,10 +124,15 @@ class Predictor:
 
 
 def merge_in_place(model: Any) -> None:
-    """Add the LoRA update to the base weights, unless that was done before."""
+    """Add the LoRA update to the base weights, unless that was done before.
+
+    Weights in 8 or 4 bits are left alone: the sum would be rounded to as few bits, and the update with it.
+    """
     with _MERGING:
         for module in model.modules():
-            if hasattr(module, "merge") and hasattr(module, "merged") and not module.merged:
+            if not (hasattr(module, "merge") and hasattr(module, "merged")) or module.merged:
+                continue
+            if not is_quantized(module.get_base_layer()):
                 module.merge(safe_merge=True)
 
 

@@ -16,6 +16,7 @@ from sentlora.model.classification import ClassificationObjective
 from sentlora.model.label_words import LabelWordsObjective
 from sentlora.model.modes import adapt
 from sentlora.model.objective import Objective
+from sentlora.model.quantization import check_quantization
 from sentlora.settings import Settings
 
 
@@ -27,6 +28,7 @@ def assemble(
     *,
     lora: LoraConfig | None = None,
     revision: str | None = None,
+    loaded: tuple[Any, Any] | None = None,
     verbose: bool = True,
 ) -> tuple[Any, Objective, Prompt | None]:
     """Load a base model, choose its objective and attach a fresh adapter.
@@ -38,6 +40,7 @@ def assemble(
         prompt: What is asked about a text; None asks in plain words. An encoder reads the text alone.
         lora: The user's own LoraConfig, in place of the settings.
         revision: Branch, tag or commit on the Hub.
+        loaded: The tokenizer and the base model, where they are loaded already; the model is changed in place.
         verbose: Print notices.
 
     Returns:
@@ -47,16 +50,23 @@ def assemble(
         BackboneError: If the base model cannot be loaded.
         ConfigError: If the base model cannot do what the settings ask for.
         LabelError: If the label words cannot be told apart.
+        MissingExtraError: If the weights are to be quantised, and bitsandbytes is not installed.
         TargetError: If a target names nothing in this model.
     """
-    tokenizer = backbone.load_tokenizer(base_model, revision=revision)
-    model = backbone.load_base(base_model, labels, revision=revision)
+    check_quantization(settings, backbone.best_device(), lora)
+    if loaded is None:
+        tokenizer = backbone.load_tokenizer(base_model, revision=revision)
+        model = backbone.load_base(base_model, labels, revision=revision, quantization=settings.quantization)
+    else:
+        tokenizer, model = loaded
     backbone.check_length(settings.max_length, model.config, tokenizer, base_model)
     if writes_text(model):
-        prompt = default_prompt(labels.words) if prompt is None else prompt
+        if prompt is None:
+            prompt = default_prompt(labels.words)
+            say(f"prompt: {prompt.template!r}", verbose=verbose)
         _say_bare_words(labels, verbose)
     objective = objective_for(model, tokenizer, labels, settings, prompt)
-    return adapt(model, settings, lora).to(backbone.best_device()), objective, prompt
+    return backbone.on_best_device(adapt(model, settings, lora)), objective, prompt
 
 
 def _say_bare_words(labels: LabelMap, verbose: bool) -> None:

@@ -24,6 +24,7 @@ from transformers.utils import logging as transformers_logging
 from sentlora.errors import BackboneError, ConfigError, MissingExtraError, SentloraError
 from sentlora.labels import LabelMap
 from sentlora.model.architectures import FRESH_HEAD, FRESH_MODULES
+from sentlora.model.quantization import is_quantized, prepare_for_training, quantization_config
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,9 @@ def load_tokenizer(base_model: str, *, revision: str | None = None) -> Any:
             raise
 
 
-def load_base(base_model: str, labels: LabelMap, *, revision: str | None = None) -> Any:
+def load_base(
+    base_model: str, labels: LabelMap, *, revision: str | None = None, quantization: str | None = None
+) -> Any:
     """Load a base model for classification, in float32, on the CPU.
 
     An encoder gets a fresh classification head, drawn from torch's global generator: seed it first. An
@@ -113,15 +116,19 @@ def load_base(base_model: str, labels: LabelMap, *, revision: str | None = None)
         base_model: Alias, Hub id or folder.
         labels: The classes; sets the size of the head and the names in the config.
         revision: Branch, tag or commit on the Hub.
+        quantization: Hold the weights of the body in ``8bit`` or ``4bit``, frozen, on the best device; the head
+            stays in float32.
 
     Returns:
         The model in evaluation mode.
 
     Raises:
         BackboneError: If the model cannot be loaded, or weights of its body are missing.
+        ConfigError: If the model cannot be quantised.
     """
     config = load_config(base_model, revision=revision)
     kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForSequenceClassification
+    quantized = {} if quantization is None else _quantized_by(quantization, kind, config)
     with _quiet(), _explained(base_model):
         model, info = kind.from_pretrained(
             resolve_base(base_model),
@@ -133,7 +140,10 @@ def load_base(base_model: str, labels: LabelMap, *, revision: str | None = None)
             ignore_mismatched_sizes=True,
             dtype=torch.float32,
             output_loading_info=True,
+            **quantized,
         )
+    if quantization is not None:
+        model = prepare_for_training(model)
     missing = sorted(info["missing_keys"])
     setattr(model, FRESH_HEAD, bool({*missing, *(str(name) for name, *_ in info["mismatched_keys"])}))
     if config.is_encoder_decoder:
@@ -147,6 +157,14 @@ def load_base(base_model: str, labels: LabelMap, *, revision: str | None = None)
             "The download or the folder is incomplete, or it is another architecture than its config says."
         )
     return model.eval()
+
+
+def _quantized_by(quantization: str, kind: Any, config: Any) -> dict[str, Any]:
+    """Return the arguments with which ``from_pretrained`` quantises, straight on the device: there it stays."""
+    device = best_device()
+    with torch.device("meta"):
+        bare = kind.from_config(config)
+    return {"quantization_config": quantization_config(quantization, bare, device), "device_map": {"": str(device)}}
 
 
 def _plain_generation(config: Any) -> GenerationConfig:
@@ -195,6 +213,11 @@ def best_device() -> torch.device:
     return torch.device("cpu")
 
 
+def on_best_device(model: Any) -> Any:
+    """Move a model to the best device; a quantised one was loaded there."""
+    return model if is_quantized(model) else model.to(best_device())
+
+
 @contextmanager
 def _explained(base_model: str) -> Iterator[None]:
     try:
@@ -220,15 +243,24 @@ def _lacks_sentencepiece(source: str, error: Exception) -> bool:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    # Upstream reports the fresh head as a fault and draws a bar for a load of milliseconds.
-    level = transformers_logging.get_verbosity()
+def upstream_bars_hidden() -> Iterator[None]:
+    """Hide the bars that transformers draws over the reading and writing of weights, however short that is."""
     bar = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     try:
         yield
     finally:
-        transformers_logging.set_verbosity(level)
         if bar:
             transformers_logging.enable_progress_bar()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    # Upstream reports the fresh head as a fault.
+    level = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    try:
+        with upstream_bars_hidden():
+            yield
+    finally:
+        transformers_logging.set_verbosity(level)

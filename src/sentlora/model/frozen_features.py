@@ -20,12 +20,19 @@ _BAR_FROM = 1000
 _TOLERANCE = 1e-4
 
 
+class _CachedOutput(BaseModelOutputWithPooling):
+    def __getattr__(self, name: str) -> None:
+        """Return None for what only some bodies put out, such as a cache of keys: classifiers pass it on unread."""
+        if name.startswith("__"):
+            raise AttributeError(name)
+
+
 class _CachedBody(torch.nn.Module):
     """Stands in for a body, and answers with what the body had answered for these rows."""
 
     def forward(self, *unused_ids: Any, inputs_embeds: torch.Tensor, **unused: Any) -> BaseModelOutputWithPooling:
         pooled = inputs_embeds[:, 1] if inputs_embeds.shape[1] > 1 else None
-        return BaseModelOutputWithPooling(last_hidden_state=inputs_embeds[:, :1], pooler_output=pooled)
+        return _CachedOutput(last_hidden_state=inputs_embeds[:, :1], pooler_output=pooled)
 
 
 class FrozenFeatures:
@@ -44,8 +51,7 @@ class FrozenFeatures:
 
     def collate(self, features: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
         """Stack the cached outputs, float32, shape (batch, 1 or 2, hidden size)."""
-        cached = torch.stack([row["inputs_embeds"] for row in features])
-        batch = {"inputs_embeds": cached, "attention_mask": torch.ones(cached.shape[:2], dtype=torch.long)}
+        batch = _inputs(torch.stack([row["inputs_embeds"] for row in features]))
         if "labels" in features[0]:
             batch["labels"] = torch.tensor([row["labels"] for row in features])
         return batch
@@ -65,7 +71,7 @@ def frozen_features(
     """Compute the outputs of a model's body for all rows, in batches of similar lengths.
 
     Of the last hidden states only the first token's is kept, as that is all that most heads read; with the pooler's
-    output, where there is one. Whether the head needs more is not assumed but tried on the longest rows.
+    output, where there is one. Whether the head needs more is not assumed but tried, on the longest rows.
 
     Args:
         model: A PeftModel without LoRA matrices.
@@ -78,7 +84,7 @@ def frozen_features(
         :func:`cached_body`; None where this head reads more than that, or a part of the body trains as well.
     """
     base = base_of(model)
-    if getattr(base, FRESH_MODULES, ()):
+    if getattr(base, FRESH_MODULES, ()) or not hasattr(base, base.base_model_prefix):
         return None
     out: list[dict[str, Any]] = [{} for _ in rows]
     seen: list[Any] = []
@@ -92,7 +98,8 @@ def frozen_features(
         with progress_bar(len(rows), "frozen features", visible=visible) as bar, torch.no_grad():
             for number, batch in enumerate(token_batches([len(row["input_ids"]) for row in rows], _TOKENS_PER_BATCH)):
                 inputs = objective.collate([{"input_ids": rows[i]["input_ids"]} for i in batch])
-                scores = objective.scores(model, {name: value.to(model.device) for name, value in inputs.items()})
+                with torch.set_grad_enabled(number == 0):
+                    scores = objective.scores(model, {name: value.to(model.device) for name, value in inputs.items()})
                 cached = _kept(seen.pop())
                 if number == 0 and not _tells_all(model, cached, scores):
                     return None
@@ -124,9 +131,22 @@ def _kept(output: Any) -> torch.Tensor:
     return first if pooled is None else torch.cat([first, pooled[:, None]], dim=1)
 
 
+def _inputs(cached: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Return what a model takes inside :func:`cached_body`; the ids tell the heads that look how long a text is."""
+    ids = torch.zeros(len(cached), 1, dtype=torch.long, device=cached.device)
+    return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "inputs_embeds": cached}
+
+
+@torch.enable_grad()
 def _tells_all(model: Any, cached: torch.Tensor, scores: torch.Tensor) -> bool:
-    """Tell whether the head makes of the cached features what it made of the body's own outputs."""
+    """Tell whether the head makes of the cached features what it made of the body's own outputs.
+
+    The gradients count as well as the logits: a head of zeros has the same logits whatever it reads.
+    """
     with cached_body(model):
-        mask = torch.ones(cached.shape[:2], dtype=torch.long, device=cached.device)
-        again = model(inputs_embeds=cached, attention_mask=mask).logits
-    return bool(torch.allclose(again, scores, atol=_TOLERANCE, rtol=_TOLERANCE))
+        again = model(**_inputs(cached)).logits
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    found, expected = (
+        [logits, *torch.autograd.grad(logits.sum(), trained, materialize_grads=True)] for logits in (again, scores)
+    )
+    return all(torch.allclose(a, b, atol=_TOLERANCE, rtol=_TOLERANCE) for a, b in zip(found, expected, strict=True))

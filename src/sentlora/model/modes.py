@@ -8,7 +8,7 @@ from peft import LoraConfig
 from peft.utils.constants import DUMMY_TARGET_MODULES
 
 from sentlora.errors import ConfigError
-from sentlora.model.adapter import attach, lora_config
+from sentlora.model.adapter import adapter_config, attach
 from sentlora.model.architectures import in_head, writes_text
 from sentlora.settings import Settings
 
@@ -40,5 +40,5 @@ def adapt(model: Any, settings: Settings, lora: LoraConfig | None = None) -> Any
         )
     if settings.adapter != "lora":
         lora = LoraConfig(target_modules=DUMMY_TARGET_MODULES, r=1)
-    config = lora if lora is not None else lora_config(model, settings)
+    config = lora if lora is not None else adapter_config(model, settings)
     return attach(model, config, train_head=settings.train_head and settings.adapter != "none")

@@ -95,13 +95,17 @@ def _features(model: Any, objective: Objective, rows: Sequence[dict[str, Any]], 
     try:
         with torch.inference_mode():
             for batch in token_batches([len(row["input_ids"]) for row in rows], _TOKENS_PER_BATCH):
-                inputs = objective.collate([{"input_ids": rows[i]["input_ids"]} for i in batch])
+                inputs = objective.collate([_without_label(rows[i]) for i in batch])
                 objective.scores(model, {name: value.to(model.device) for name, value in inputs.items()})
                 out[batch] = seen.pop().float().cpu().numpy()
     finally:
         hook.remove()
         model.train(training)
     return out
+
+
+def _without_label(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name != "labels"}
 
 
 def _regression(

@@ -11,16 +11,18 @@ from safetensors.torch import load_file
 
 from sentlora.errors import AdapterFolderError, TargetError
 from sentlora.model.adapter import attach
+from sentlora.model.variants import HOLDS_START, STARTS_IN_BASE
 from sentlora.sharing.folder import ADAPTER_WEIGHTS
 
 
-def load_adapter(model: Any, folder: Path, *, train_head: bool = True) -> Any:
+def load_adapter(model: Any, folder: Path, *, train_head: bool = True, variant: str = "lora") -> Any:
     """Attach the adapter of a folder to its base model.
 
     Args:
         model: The base model with a head of the right size.
         folder: A verified adapter folder.
         train_head: Whether the head was trained, for the parameter count.
+        variant: The kind of LoRA that was trained, for the same.
 
     Returns:
         The PeftModel, in evaluation mode.
@@ -50,5 +52,6 @@ def load_adapter(model: Any, folder: Path, *, train_head: bool = True) -> Any:
             "Is base_model the one it was trained on?"
         )
     set_peft_model_state_dict(adapted, weights)
+    setattr(model, HOLDS_START, variant in STARTS_IN_BASE)
     adapted.eval()
     return adapted

@@ -8,7 +8,8 @@ import json
 import shutil
 import tempfile
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from pathlib import Path
 
 from sentlora.config import SentimentConfig
@@ -24,9 +25,34 @@ LOG_FILE = "training_log.jsonl"
 # What an adapter is made of, and what a model of which every weight was trained.
 ADAPTER_FILES = (ADAPTER_CONFIG, ADAPTER_WEIGHTS)
 MODEL_FILES = ("config.json", "model.safetensors")
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
 # People may edit these afterwards; everything else decides what the model answers.
 _FREE = {CONFIG_FILE, MODEL_CARD, METRICS_FILE, LOG_FILE}
+
+
+@dataclass(frozen=True)
+class FolderKind:
+    """A folder that is written as a whole, and may therefore be replaced as a whole.
+
+    Attributes:
+        words: What people call it.
+        record: Its file that lists the others under ``files``.
+        unlisted: What it may hold besides those.
+        likely: What those are likely to be, where the record is damaged.
+    """
+
+    words: str
+    record: str
+    unlisted: frozenset[str]
+    likely: frozenset[str]
+
+
+ADAPTER = FolderKind(
+    words="adapter folder",
+    record=CONFIG_FILE,
+    unlisted=frozenset({*_FREE, *ADAPTER_FILES}),
+    likely=frozenset({*MODEL_FILES, *TOKENIZER_FILES}),
+)
 
 
 def write_folder(path: str | Path, config: SentimentConfig, fill: Callable[[Path], None]) -> Path:
@@ -46,7 +72,31 @@ def write_folder(path: str | Path, config: SentimentConfig, fill: Callable[[Path
         AdapterFolderError: If something else than an adapter folder is in the way, or the
             place cannot be written to.
     """
-    final = check_place(path)
+
+    def fill_and_record(draft: Path) -> None:
+        fill(draft)
+        hashes = hashes_of(draft, besides=_FREE)
+        text = dataclasses.replace(config, files=hashes).to_json()
+        (draft / CONFIG_FILE).write_text(text, encoding="utf-8")
+
+    return write_whole(path, fill_and_record, ADAPTER)
+
+
+def write_whole(path: str | Path, fill: Callable[[Path], None], kind: FolderKind) -> Path:
+    """Write a folder beside its final place, then rename it there.
+
+    Args:
+        path: The final place; a folder of the same kind that is there is replaced.
+        fill: Writes all files into the folder it is given, the record included.
+        kind: What kind of folder it is.
+
+    Returns:
+        The final place.
+
+    Raises:
+        AdapterFolderError: If something else is in the way, or the place cannot be written to.
+    """
+    final = check_place(path, kind)
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=final.parent))
@@ -54,9 +104,6 @@ def write_folder(path: str | Path, config: SentimentConfig, fill: Callable[[Path
         raise AdapterFolderError(f"Cannot write to {final.parent}: {error.strerror}. Choose another folder.") from error
     try:
         fill(draft)
-        hashes = {p.name: file_hash(p) for p in sorted(draft.iterdir()) if p.is_file() and p.name not in _FREE}
-        text = dataclasses.replace(config, files=hashes).to_json()
-        (draft / CONFIG_FILE).write_text(text, encoding="utf-8")
         draft.chmod(0o755)  # mkdtemp makes it private
         _swap(draft, final)
     except BaseException:
@@ -65,17 +112,18 @@ def write_folder(path: str | Path, config: SentimentConfig, fill: Callable[[Path
     return final
 
 
-def check_place(path: str | Path) -> Path:
-    """Refuse a place where an adapter folder must not be written; worth asking before a long training.
+def check_place(path: str | Path, kind: FolderKind = ADAPTER) -> Path:
+    """Refuse a place where a folder must not be written; worth asking before a long training.
 
     Args:
         path: The place.
+        kind: What is to be written there.
 
     Returns:
         Its absolute path.
 
     Raises:
-        AdapterFolderError: If something else than an adapter folder is there, or files that sentlora
+        AdapterFolderError: If something else than a folder of this kind is there, or files that sentlora
             did not write lie in it.
     """
     final = Path(path).expanduser().resolve()
@@ -84,13 +132,13 @@ def check_place(path: str | Path) -> Path:
     found = _names(final) if final.is_dir() else {final.name}
     if not found:
         return final
-    if not final.is_dir() or CONFIG_FILE not in found:
+    if not final.is_dir() or kind.record not in found:
         raise AdapterFolderError(
-            f"{final} exists and is no adapter folder of sentlora; it was left untouched. Choose another folder."
+            f"{final} exists and is no {kind.words} of sentlora; it was left untouched. Choose another folder."
         )
-    if foreign := sorted(found - _own_names(final)):
+    if foreign := sorted(found - _own_names(final, kind)):
         raise AdapterFolderError(
-            f"The adapter folder {final} also holds {foreign[0]!r}, which sentlora did not write; replacing the folder "
+            f"The {kind.words} {final} also holds {foreign[0]!r}, which sentlora did not write; replacing the folder "
             "would lose it. Move it away, or choose another folder."
         )
     return final
@@ -100,12 +148,12 @@ def _names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def _own_names(folder: Path) -> set[str]:
+def _own_names(folder: Path, kind: FolderKind) -> set[str]:
     try:
-        files = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))["files"]
-        return {*_FREE, *ADAPTER_FILES, *files}
+        files = json.loads((folder / kind.record).read_text(encoding="utf-8"))["files"]
+        return {*kind.unlisted, *files}
     except (ValueError, KeyError, TypeError):  # a damaged one may be replaced, as long as nothing else is there
-        return {*_FREE, *ADAPTER_FILES, *MODEL_FILES, *_TOKENIZER_FILES}
+        return {*kind.unlisted, *kind.likely}
 
 
 def read_folder(path: str | Path, *, verify: bool = True) -> SentimentConfig:
@@ -145,6 +193,11 @@ def _require(folder: Path, name: str) -> None:
     found = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "") or "nothing"
     remedy = "Copy the whole folder again." if CONFIG_FILE in names else "Is it an adapter folder of sentlora?"
     raise AdapterFolderError(f"{folder} lacks the file {name}; it holds: {found}. {remedy}")
+
+
+def hashes_of(folder: Path, *, besides: Collection[str]) -> dict[str, str]:
+    """Return the SHA-256 of the files of a folder by name, but for those that ``besides`` names."""
+    return {p.name: file_hash(p) for p in sorted(folder.iterdir()) if p.is_file() and p.name not in besides}
 
 
 def file_hash(path: Path) -> str:

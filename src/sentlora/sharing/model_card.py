@@ -12,15 +12,14 @@ from sentlora.model.label_words import LabelWordsObjective
 
 _CARD = """---
 base_model: {hub_base}
-library_name: peft
+library_name: {library}
 pipeline_tag: text-classification
 tags:
-- lora
-- sentiment
+{lora_tag}- sentiment
 - sentlora
 ---
 
-# A LoRA adapter for sentiment
+# {title}
 
 Base model: `{base}`. Classes, in the order of the logits: {labels}.
 {trained_on}
@@ -35,7 +34,7 @@ clf = SentimentLoRA.load("path/to/this/folder")
 clf.predict(["I loved it"])
 ```
 
-{plain_peft}{metrics}
+{without_sentlora}{metrics}
 ## Training settings
 
 {settings}
@@ -54,8 +53,26 @@ logits = model.eval()(**inputs).logits
 ```
 """
 
+_OVER_QUANTIZED = """
+It was trained over the base model's weights in {quantization}, by bitsandbytes. These lines take them in full
+precision, and the logits differ a little.
+"""
+
+_WHOLE_ENCODER = """With plain transformers:
+
+```python
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+model = AutoModelForSequenceClassification.from_pretrained("path/to/this/folder").eval()
+tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")
+inputs = tokenizer(["I loved it"], truncation=True, max_length={max_length}, return_tensors="pt")
+logits = model(**inputs).logits
+labels = [model.config.id2label[i] for i in logits.argmax(dim=1).tolist()]
+```
+"""
+
 # Not AutoPeftModelForSeq2SeqLM: it cuts T5's vocabulary down to the tokenizer's, which changes the likelihoods.
-_TEXT_TO_TEXT = """With plain peft, which lets the model write its answer ({words}){elsewhere}:
+_TEXT_TO_TEXT_ADAPTER = """With plain peft, which lets the model write its answer ({words}){elsewhere}:
 
 ```python
 from peft import PeftModel
@@ -63,7 +80,17 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
 model = AutoModelForSeq2SeqLM.from_pretrained({base!r})
 model = PeftModel.from_pretrained(model, "path/to/this/folder").eval()
-tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")
+"""
+
+_WHOLE_TEXT_TO_TEXT = """With plain transformers, which lets the model write its answer ({words}):
+
+```python
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+
+model = AutoModelForSeq2SeqLM.from_pretrained("path/to/this/folder").eval()
+"""
+
+_ANSWERS = """tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")
 inputs = tokenizer([{example!r}], truncation=True, max_length={max_length}, return_tensors="pt")
 written = model.generate(**inputs, max_new_tokens=10, num_beams=1, min_length=0)
 answers = tokenizer.batch_decode(written, skip_special_tokens=True)
@@ -79,23 +106,31 @@ def model_card(config: SentimentConfig, hub_base: str, metrics: Mapping[str, Any
         hub_base: The base model's id on the Hub, for the metadata.
         metrics: The contents of ``metrics.json``, or None if nothing was evaluated.
     """
+    whole = config.settings.get("adapter") == "full"
     return _CARD.format(
+        library="transformers" if whole else "peft",
+        lora_tag="" if whole else "- lora\n",
+        title="A sentiment classifier" if whole else "A LoRA adapter for sentiment",
         hub_base=json.dumps(hub_base),  # quoted, as any name is then valid YAML
         base=config.base_model,
         labels=", ".join(f"{i} `{name}`" for i, name in enumerate(config.labels.names)),
         trained_on=f"Trained on: {config.trained_on}.\n" if config.trained_on else "",
-        plain_peft=_plain_peft(config, hub_base),
+        without_sentlora=_without_sentlora(config, hub_base, whole=whole),
         metrics=_metrics_section(metrics or {}),
         settings=_table(("setting", "value"), [(f"`{name}`", f"`{value}`") for name, value in config.settings.items()]),
     )
 
 
-def _plain_peft(config: SentimentConfig, hub_base: str) -> str:
+def _without_sentlora(config: SentimentConfig, hub_base: str, *, whole: bool) -> str:
     elsewhere = _elsewhere(config.base_model, hub_base)
+    quantization = config.settings.get("quantization")
+    over = "" if quantization is None else _OVER_QUANTIZED.format(quantization=quantization)
     if config.objective != LabelWordsObjective.name:
-        return _ENCODER.format(elsewhere=elsewhere, num_labels=len(config.labels), max_length=config.max_length)
+        template = _WHOLE_ENCODER if whole else _ENCODER + over
+        return template.format(elsewhere=elsewhere, num_labels=len(config.labels), max_length=config.max_length)
     prompt = Prompt(config.prompt) if config.prompt is not None else default_prompt(config.labels.words)
-    return _TEXT_TO_TEXT.format(
+    template = (_WHOLE_TEXT_TO_TEXT if whole else _TEXT_TO_TEXT_ADAPTER) + _ANSWERS + over
+    return template.format(
         words=", ".join(f"`{word}`" for word in config.labels.words),
         elsewhere=elsewhere,
         base=hub_base,

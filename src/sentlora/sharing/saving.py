@@ -11,7 +11,8 @@ from typing import Any
 
 from sentlora.config import SentimentConfig
 from sentlora.errors import AdapterFolderError
-from sentlora.model.backbone import ALIASES
+from sentlora.model.backbone import ALIASES, upstream_bars_hidden
+from sentlora.model.variants import save_portable
 from sentlora.sharing.folder import LOG_FILE, METRICS_FILE, MODEL_CARD, write_folder
 from sentlora.sharing.model_card import model_card
 
@@ -49,8 +50,12 @@ def save_adapter(
     measured = {name: dict(figures) for name, figures in metrics.items() if figures is not None}
 
     def fill(folder: Path) -> None:
-        # A model of which every weight was trained stays in one file, which loads as safely as an adapter.
-        model.save_pretrained(folder, **({} if is_adapter else {"max_shard_size": "1TB"}))
+        if is_adapter:
+            save_portable(model, folder)
+        else:
+            # A model of which every weight was trained stays in one file, which loads as safely as an adapter.
+            with upstream_bars_hidden():
+                model.save_pretrained(folder, max_shard_size="1TB")
         tokenizer.save_pretrained(folder)
         (folder / MODEL_CARD).write_text(model_card(config, hub_base, measured), encoding="utf-8")
         (folder / METRICS_FILE).write_text(json.dumps(measured, indent=2, allow_nan=False) + "\n", encoding="utf-8")

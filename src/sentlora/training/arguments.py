@@ -13,6 +13,7 @@ from transformers import Seq2SeqTrainingArguments, TrainingArguments
 from sentlora.console import is_watched
 from sentlora.errors import ConfigError
 from sentlora.model.backbone import best_device
+from sentlora.model.quantization import check_quantization
 from sentlora.settings import SCHEDULERS, Settings
 
 # Field, our value, why. Fields that come from Settings are set in `training_arguments`.
@@ -32,7 +33,9 @@ DIFFERENCES: tuple[tuple[str, Any, str], ...] = (
 )
 
 
-_BY_LORA = ("adapter", "variant", "r", "alpha", "dropout", "targets", "layers", "rank_pattern")
+_BY_LORA = ("variant", "r", "alpha", "dropout", "targets", "layers", "rank_pattern")
+# What a recipe may say about LoRA matrices that a mode without them would refuse.
+_LORA_ONLY = ("variant", "layers", "rank_pattern")
 _BY_ARGS = ("epochs", "learning_rate", "batch_size", "scheduler", "warmup", "weight_decay", "keep", "seed")
 
 
@@ -118,10 +121,26 @@ def resolve_settings(
         twice = [name for name in names if own[name] is not None]
         if value is not None and twice:
             raise ConfigError(f"{twice[0]}= and {whole}= were both given; set {twice[0]} inside {whole}= only.")
-    if own["adapter"] in (None, "lora") and own["variant"] != "ia3":
+    if lora is not None:
+        if own["adapter"] not in (None, "lora"):
+            raise ConfigError(
+                f"lora= describes LoRA matrices, and adapter={own['adapter']!r} trains none; drop one of them."
+            )
+        recipe = {name: value for name, value in recipe.items() if name not in ("adapter", *_BY_LORA)}
+    given = {name: value for name, value in own.items() if value is not None}
+    trains = _what_trains({**recipe, **given})
+    if trains == _what_trains(recipe):
         return Settings.resolve(recipe, own)
-    # A recipe's learning rate was chosen for LoRA; ten times too much for the pretrained weights themselves.
-    return Settings.resolve({name: value for name, value in recipe.items() if name != "learning_rate"}, own)
+    # A recipe's learning rate was chosen for what it trains itself: that of LoRA is ten times too much for the
+    # pretrained weights. So were its epochs, of which a head alone can have many more.
+    other = {"learning_rate"} | ({"epochs"} if trains == "head" else set())
+    other |= set() if trains in ("lora", "ia3") else set(_LORA_ONLY)
+    return Settings.resolve({name: value for name, value in recipe.items() if name not in other}, own)
+
+
+def _what_trains(settings: Mapping[str, Any]) -> str:
+    adapter: str = settings.get("adapter") or "lora"
+    return "ia3" if adapter == "lora" and settings.get("variant") == "ia3" else adapter
 
 
 def settings_used(settings: Settings, lora: Any = None, args: TrainingArguments | None = None) -> Settings:
@@ -173,7 +192,9 @@ def check_request(
 
     Raises:
         ConfigError: If something was given twice, or :func:`check_arguments` refuses.
+        MissingExtraError: If the weights are to be quantised, and bitsandbytes is not installed.
     """
+    check_quantization(settings, best_device(), lora)
     settings = settings_used(settings, lora, args)
     if args is not None and output_dir is not None:
         raise ConfigError("output_dir= and args= were both given; set output_dir inside args= only.")

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from transformers import EvalPrediction, TrainingArguments
+from transformers import EvalPrediction, TrainerCallback, TrainingArguments
 
 from sentlora.console import say
 from sentlora.labels import LabelMap
+from sentlora.model.backbone import upstream_bars_hidden
 from sentlora.model.frozen_features import FrozenFeatures, cached_body, frozen_features
 from sentlora.model.objective import Objective
 from sentlora.model.probe import has_fresh_head, start_from_probe
@@ -51,6 +52,7 @@ def train(
     compute_metrics: ComputeMetrics,
     args: TrainingArguments | None = None,
     output_dir: str | Path | None = None,
+    callbacks: Sequence[TrainerCallback] = (),
     resume: bool = False,
     verbose: bool = True,
 ) -> TrainingOutcome:
@@ -66,6 +68,7 @@ def train(
         args: The user's own TrainingArguments; ours are built from ``settings`` otherwise.
         output_dir: Where checkpoints stay; None keeps them in a temporary folder that is
             removed after the run.
+        callbacks: Told what happens in training; what they raise ends it.
         resume: Go on from the newest checkpoint in ``output_dir``.
         verbose: Show the bar and the epoch table.
 
@@ -90,25 +93,28 @@ def train(
         weights = None
         if settings.class_weights is not None:
             weights = class_weight_tensor(settings.class_weights, labels, [row["labels"] for row in data.train.rows])
-        # A checkpoint brings the head of the run that it continues.
-        if settings.head_start == "probe" and settings.train_head and not resume and has_fresh_head(model):
-            start_from_probe(model, objective, data.train.rows, class_weights=weights, seed=settings.seed)
         body: AbstractContextManager[None] = nullcontext()
         if settings.adapter == "head" and (cached := _cached(model, objective, data, verbose=verbose)) is not None:
             objective, data, body = FrozenFeatures(objective), cached, cached_body(model)
-        trainer, table = build_trainer(
-            model,
-            objective,
-            data,
-            arguments,
-            one_cycle=args is None and settings.scheduler == ONE_CYCLE,
-            compute_metrics=compute_metrics,
-            class_weights=weights,
-            early_stopping=settings.early_stopping,
-            verbose=verbose,
-        )
         with body:
-            trainer.train(resume_from_checkpoint=resume or None)
+            # A checkpoint brings the head of the run that it continues.
+            if settings.head_start == "probe" and settings.train_head and not resume and has_fresh_head(model):
+                start_from_probe(model, objective, data.train.rows, class_weights=weights, seed=settings.seed)
+            trainer, table = build_trainer(
+                model,
+                objective,
+                data,
+                arguments,
+                one_cycle=args is None and settings.scheduler == ONE_CYCLE,
+                lora_plus=settings.variant == "lora+",
+                compute_metrics=compute_metrics,
+                class_weights=weights,
+                early_stopping=settings.early_stopping,
+                callbacks=callbacks,
+                verbose=verbose,
+            )
+            with upstream_bars_hidden():
+                trainer.train(resume_from_checkpoint=resume or None)
         best = trainer.state.best_global_step if arguments.load_best_model_at_end else None
         return TrainingOutcome(table.rows, table.row_at(best))
 
@@ -119,7 +125,9 @@ def _cached(model: Any, objective: Objective, data: TrainingData, *, verbose: bo
         rows = frozen_features(model, objective, split.rows, verbose=verbose)
         if rows is None:
             say(
-                "This head reads more than one token's state, so every epoch computes the whole model.", verbose=verbose
+                "The head reads more than one token's state, or a part of the body is new and trains with it, so every "
+                "epoch computes the whole model.",
+                verbose=verbose,
             )
             return None
         splits[name] = EncodedRows(rows, [row["labels"] for row in rows])

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from peft.optimizers import create_loraplus_optimizer
 from torch.utils.data import Dataset, Sampler
 from transformers import (
     EarlyStoppingCallback,
@@ -21,6 +22,7 @@ from transformers import (
     ProgressCallback,
     Seq2SeqTrainer,
     Trainer,
+    TrainerCallback,
     TrainingArguments,
 )
 
@@ -32,6 +34,9 @@ from sentlora.training.arguments import seq2seq_arguments
 from sentlora.training.epoch_table import EpochTable
 from sentlora.training.micro_batches import TOKENS_ON_CPU, micro_batches
 from sentlora.training.sampler import LengthGroupedSampler
+
+# What the authors of LoRA+ recommend.
+LORA_PLUS_RATIO = 16
 
 
 class EncodedRows(Dataset[dict[str, Any]]):
@@ -67,7 +72,26 @@ class TrainingData:
 
 class _SentimentTrainer(Trainer):
     one_cycle = False
+    lora_plus = False
+    optimizer: Any
     lr_scheduler: Any
+
+    def create_optimizer(self, model: Any = None) -> Any:
+        if not self.lora_plus or self.optimizer is not None:
+            return super().create_optimizer(model)
+        model = self.model if model is None else model
+        kind, options = self.get_optimizer_cls_and_kwargs(self.args, model)
+        own_groups = {"params", "model", "optimizer_dict"} & options.keys()
+        if own_groups or not (isinstance(kind, type) and issubclass(kind, torch.optim.Optimizer)):
+            raise ConfigError(
+                "variant='lora+' gives two groups of matrices a learning rate each, and the optimizer "
+                f"{self.args.optim.value!r} makes groups of its own. Take another optim in "
+                "args=TrainingArguments(...), or variant='lora'."
+            )
+        self.optimizer = create_loraplus_optimizer(
+            model, kind, **options, loraplus_lr_ratio=LORA_PLUS_RATIO, loraplus_weight_decay=self.args.weight_decay
+        )
+        return self.optimizer
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         if not self.one_cycle or self.lr_scheduler is not None:
@@ -75,6 +99,7 @@ class _SentimentTrainer(Trainer):
         optimizer = self.optimizer if optimizer is None else optimizer
         peaks = [group["lr"] for group in optimizer.param_groups]
         self.lr_scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, peaks, total_steps=num_training_steps)
+        self._created_lr_scheduler = True  # so that a second run in the same trainer starts a new one
         return self.lr_scheduler
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int] | None:
@@ -137,6 +162,8 @@ def build_trainer(
     class_weights: torch.Tensor | None = None,
     early_stopping: int | None = None,
     one_cycle: bool = False,
+    lora_plus: bool = False,
+    callbacks: Sequence[TrainerCallback] = (),
     verbose: bool = True,
 ) -> tuple[Trainer, EpochTable]:
     """Build the Trainer of a run.
@@ -150,20 +177,23 @@ def build_trainer(
         class_weights: One weight per class, shape (n_labels,), or None.
         early_stopping: Epochs without improvement before stopping, or None.
         one_cycle: Follow torch's OneCycleLR (Smith and Topin 2017, arXiv:1708.07120), whatever ``args`` says.
+        lora_plus: Let the matrices B learn 16 times as fast as the matrices A (Hayou et al. 2024, arXiv:2402.12354).
+        callbacks: Further callbacks, after ours.
         verbose: Print the row of each epoch.
 
     Returns:
         The trainer, and the table that collects one row per epoch.
 
     Raises:
-        ConfigError: If early stopping is asked for without ``load_best_model_at_end``.
+        ConfigError: If early stopping is asked for without ``load_best_model_at_end``. An ``optim`` that cannot have
+            two learning rates is told when training starts.
     """
     table = EpochTable(verbose=verbose)
-    callbacks: list[Any] = [table]
+    ours: list[TrainerCallback] = [table]
     if early_stopping is not None:
         if not args.load_best_model_at_end:
             raise ConfigError("early_stopping needs load_best_model_at_end=True in args=TrainingArguments(...).")
-        callbacks.append(EarlyStoppingCallback(early_stopping_patience=early_stopping))
+        ours.append(EarlyStoppingCallback(early_stopping_patience=early_stopping))
     parts: dict[str, Any] = {
         "model": model,
         "data_collator": objective.collate,
@@ -173,7 +203,7 @@ def build_trainer(
         # Ours also without weights: upstream's own loss ignores the number of rows of an accumulated
         # step, which makes the gradient larger by the number of accumulation steps.
         "compute_loss_func": weighted_loss(class_weights, args.label_smoothing_factor, class_ids=objective.class_ids),
-        "callbacks": callbacks,
+        "callbacks": [*ours, *callbacks],
     }
     trainer: _SentimentTrainer
     if isinstance(objective, LabelWordsObjective):
@@ -181,7 +211,7 @@ def build_trainer(
         trainer.objective = objective
     else:
         trainer = _SentimentTrainer(**parts, args=args)
-    trainer.one_cycle = one_cycle
+    trainer.one_cycle, trainer.lora_plus = one_cycle, lora_plus
     trainer.remove_callback(PrinterCallback)  # it would print the raw log dictionaries beside our table
     if trainer.pop_callback(ProgressCallback) is not None:
         trainer.add_callback(_BarOnly)

@@ -1,0 +1,100 @@
+"""Measured rows on disk: one file for each, found again by all that decides its figures."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sentlora.comparison.plan import BASELINES, Run
+from sentlora.console import say
+from sentlora.errors import ConfigError
+
+# To be raised with every change of what is measured, or how.
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a comparison, measured or failed.
+
+    Attributes:
+        run: What was measured.
+        figures: What :func:`sentlora.comparison.row.measure` returned; None where it failed.
+        error: Why it failed; None where it did not.
+        before: It was measured by an earlier call.
+    """
+
+    run: Run
+    figures: Mapping[str, Any] | None = None
+    error: str | None = None
+    before: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {**dataclasses.asdict(self.run), "figures": self.figures, "error": self.error}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], *, before: bool = False) -> Row:
+        """Read what :meth:`to_dict` wrote.
+
+        Raises:
+            KeyError: If something is missing.
+        """
+        run = Run(data["mode"], data["seed"], dict(data["settings"]))
+        return cls(run, data["figures"], data["error"], before)
+
+
+class Store:
+    """The rows in the folder of one comparison."""
+
+    def __init__(self, folder: Path, facts: Mapping[str, str], *, verbose: bool = True) -> None:
+        """Open the store; nothing is written yet.
+
+        Args:
+            folder: The folder of the comparison.
+            facts: What decides figures besides the run itself: data, base model, versions of the libraries.
+            verbose: Say when a row cannot be read.
+        """
+        self._folder, self._facts, self._verbose = folder / "rows", facts, verbose
+
+    def read(self, run: Run) -> Row | None:
+        """Return the row of a run that was measured before; None if it was not, or cannot be read."""
+        path = self._path(run)
+        if not path.is_file():
+            return None
+        try:
+            row = Row.from_dict(json.loads(path.read_text(encoding="utf-8")), before=True)
+        except (ValueError, KeyError, TypeError):
+            say(f"Note: {path} cannot be read; the row is measured again.", verbose=self._verbose)
+            return None
+        return row if row.figures is not None else None
+
+    def write(self, row: Row) -> None:
+        """Write a row, whole or not at all.
+
+        Raises:
+            ConfigError: If the folder cannot be written to.
+        """
+        path = self._path(row.run)
+        draft = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
+        text = json.dumps({**row.to_dict(), "facts": dict(self._facts)}, indent=2, allow_nan=False)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draft.write_text(text + "\n", encoding="utf-8")
+            draft.replace(path)
+        except OSError as error:
+            draft.unlink(missing_ok=True)
+            raise ConfigError(f"Cannot write to {self._folder}: {error.strerror}. Free some space there.") from error
+
+    def _path(self, run: Run) -> Path:
+        # A baseline has no base model: another one leaves its figures as they are.
+        facts = {k: v for k, v in self._facts.items() if k != "base" or run.mode not in BASELINES}
+        decides = json.dumps([SCHEMA, dataclasses.asdict(run), facts], sort_keys=True)
+        seed = "" if run.seed is None else f"-seed{run.seed}"
+        return self._folder / f"{run.mode}{seed}-{hashlib.sha256(decides.encode()).hexdigest()[:12]}.json"
