@@ -94,6 +94,7 @@ def test_what_all_have_in_common_is_said_once(compared: Callable[..., Comparison
     assert "in common: alpha 16, targets all-linear, scheduler linear, epochs 2," in text
     assert "learning rate 0.0005 (lora), 5e-05 (full)." in text
     assert "toy: 900 rows to train on, 100 to choose the epoch by, 100 to report on." in text
+    assert "epochs 20 (head), 3 (lora), keep" in str(compared(modes=("head", "lora")))
     assert "learning rate 0.005 (ia3), 0.0005 (lora)." in str(compared(modes=("lora",), variants=("ia3", "dora")))
     assert "Measured on cpu, 2 cores, 1 thread; sentlora 0.1.0." in text
 

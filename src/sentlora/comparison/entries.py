@@ -91,10 +91,21 @@ def shared_settings(rows: Sequence[Row]) -> str:
     told = []
     for names, among in ((("r", "alpha", "targets", "layers"), lora), (("scheduler",), runs)):
         told += [_told(name, among[0]) for name in names if among and len(_varied(name, among)) == 1]
-    told += [_told(name, runs[0]) for name in ("epochs", "keep", "batch_size", "max_length", "truncation") if runs]
-    rates = dict.fromkeys(f"{run.settings['learning_rate']:g} ({_rated(run)})" for run in runs)
-    told += [f"learning rate {', '.join(rates)}"] if rates else []
+    if runs:
+        told.append(_by_mode("epochs", runs))
+        told += [_told(name, runs[0]) for name in ("keep", "batch_size", "max_length", "truncation")]
+        told.append(_by_mode("learning_rate", runs))
     return ", ".join(part for part in told if part)
+
+
+def _by_mode(name: str, runs: Sequence[Run]) -> str:
+    """Say a setting that each mode has its own of, once where they agree."""
+    modes: dict[str, list[str]] = {}
+    for run in runs:
+        named = modes.setdefault(f"{run.settings[name]:g}", [])
+        named += [] if _rated(run) in named else [_rated(run)]
+    words = [value if len(modes) == 1 else f"{value} ({', '.join(named)})" for value, named in modes.items()]
+    return f"{name.replace('_', ' ')} {', '.join(words)}"
 
 
 def _rated(run: Run) -> str:
