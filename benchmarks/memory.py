@@ -89,6 +89,7 @@ def child(way: str, n_rows: int) -> dict[str, float]:
         head_start="random",
         labels=("negative", "positive"),
         seed=0,
+        allow_leaks=True,
         verbose=False,
     )
     before = resident()

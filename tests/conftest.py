@@ -21,6 +21,7 @@ import torch
 import transformers
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
+from fake_child import child, figures  # noqa: F401  fixtures of the tests of comparison
 from sentlora import SentimentLoRA
 from sentlora.model.architectures import has_own_output_matrix
 

@@ -31,9 +31,9 @@ ROOMS = (
     ("evaluation",),
     ("sharing",),
     ("parameters",),
-    ("fitting", "sweeping"),
+    ("fitting", "operating_point", "sweeping"),
     ("sentiment_lora",),
-    ("comparison", "demo", "workflow"),
+    ("comparison", "demo", "profiling", "workflow"),
     ("cli", "app"),
     ("",),  # the package itself, which only names what the others hold
 )

@@ -19,6 +19,7 @@ CONFIG = SentimentConfig(
     truncation="head-tail",
     temperature=1.5,
     threshold=0.25,
+    threshold_rule="FPR <= 0.05",
     trained_on="imdb",
     settings={"r": 4, "targets": ["query", "value"]},
     versions={"peft": "1"},

@@ -467,3 +467,18 @@ def test_a_sample_of_a_recipe_is_reported_on_its_own_split(
     report = found[0].report
     assert isinstance(report, EvaluationReport)
     assert (report.n, report.source) == (20, "imdb:test")
+
+
+@pytest.mark.parametrize(
+    ("fixed", "name", "words"),
+    [
+        ({"adapter": "head", "targets": None}, "r", "r changes nothing with adapter='head'; take it out"),
+        ({"adapter": "full", "targets": None}, "alpha_ratio", "alpha_ratio changes nothing with adapter='full'"),
+        ({"variant": "ia3"}, "alpha", "alpha changes nothing with variant='ia3'; take it out of the search space"),
+    ],
+)
+def test_what_changes_nothing_is_not_searched(
+    clf: SentimentLoRA, splits: DatasetDict, fixed: dict[str, Any], name: str, words: str
+) -> None:
+    with pytest.raises(ConfigError, match=words):
+        clf.set_params(**fixed).sweep(splits, space={name: [2, 4], "learning_rate": [1e-3, 1e-2]}, trials=2)

@@ -23,9 +23,11 @@ if TYPE_CHECKING:
         SentloraError,
         TargetError,
     )
+    from sentlora.evaluation.profile_report import Profile
     from sentlora.evaluation.report import EvaluationReport
     from sentlora.evaluation.sweep_result import SweepResult
     from sentlora.labels import LabelMap
+    from sentlora.profiling import profile
     from sentlora.sentiment_lora import SentimentLoRA
 
 __version__ = "0.1.0"
@@ -42,6 +44,8 @@ _HOME = {
     "SweepResult": "sentlora.evaluation.sweep_result",
     "compare": "sentlora.comparison.comparing",
     "Comparison": "sentlora.comparison.table",
+    "profile": "sentlora.profiling",
+    "Profile": "sentlora.evaluation.profile_report",
     "SentloraError": "sentlora.errors",
     "AdapterFolderError": "sentlora.errors",
     "BackboneError": "sentlora.errors",
@@ -67,6 +71,7 @@ __all__ = [
     "MissingExtraError",
     "NonFiniteLossError",
     "NotFittedError",
+    "Profile",
     "Recipe",
     "RecipeError",
     "SentimentLoRA",
@@ -76,6 +81,7 @@ __all__ = [
     "compare",
     "list_recipes",
     "load_recipe",
+    "profile",
 ]
 
 # Logger -> how a message of it begins that would be shown at every start, or at every step, though all is well.

@@ -33,6 +33,7 @@ class SentimentConfig:
         temperature: Divides the logits before the softmax.
         threshold: Probability from which the positive class of a binary task is
             predicted; None predicts the more probable class.
+        threshold_rule: What the threshold was chosen for, such as ``FPR <= 0.05``, for the record.
         trained_on: Where the training rows came from, in words.
         settings: The settings of the training run, for the record.
         versions: Versions of the libraries that wrote the folder.
@@ -50,6 +51,7 @@ class SentimentConfig:
     base_revision: str | None = None
     temperature: float = 1.0
     threshold: float | None = None
+    threshold_rule: str | None = None
     trained_on: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -121,6 +123,7 @@ _FIELDS: dict[str, tuple[type | tuple[type, ...], str]] = {
     "base_revision": ((str, type(None)), "a text or null"),
     "temperature": ((int, float), "a number"),
     "threshold": ((int, float, type(None)), "a number or null"),
+    "threshold_rule": ((str, type(None)), "a text or null"),
     "trained_on": (str, "a text"),
     "settings": (Mapping, "an object"),
     "versions": (Mapping, "an object"),

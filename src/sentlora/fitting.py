@@ -13,6 +13,7 @@ from transformers import TrainerCallback, set_seed
 from sentlora.console import say
 from sentlora.data.columns import SentimentData, read_data
 from sentlora.data.holdout import with_validation
+from sentlora.data.inspection import inspect_rows
 from sentlora.data.prompts import Prompt
 from sentlora.evaluation.metrics import trainer_metrics
 from sentlora.model.assembly import assemble
@@ -114,12 +115,18 @@ def rows_to_fit(parameters: Parameters, X: Any, y: Any = None, validation: Any =
         X: Labelled rows in any form that ``fit`` takes.
         y: The labels, where ``X`` are texts.
         validation: Rows to choose the best epoch by, or None.
+
+    Raises:
+        DataError: If the rows cannot be used, or held-out rows are among those to train on.
     """
     prompt = Prompt(parameters.prompt) if parameters.prompt is not None else None
     data = read_rows(parameters, X, y, labels=parameters.labels, prompt=prompt, fields_required=True)
     held_out = data.eval_split if data.eval_split in data.splits and len(data.splits) > 1 else None
+    settings = RowsToFit(data, None).settings(parameters)
+    reported = [] if held_out is None else [(held_out, data.splits[held_out])]
     if validation is None:
-        seed = RowsToFit(data, None).settings(parameters).seed
+        chosen_by = [("validation", data.splits["validation"])] if "validation" in data.splits else []
+        seed = settings.seed
         splits = with_validation(
             data.splits, seed=seed, eval_split=data.eval_split, names=data.labels.names, verbose=parameters.verbose
         )
@@ -129,7 +136,16 @@ def rows_to_fit(parameters: Parameters, X: Any, y: Any = None, validation: Any =
         read = read_rows(parameters, *pair, labels=data.labels, prompt=data.prompt, split="validation")
         own = {} if held_out is None else {"test": data.splits[held_out]}
         splits = DatasetDict(train=data.split("train"), validation=read.rows_to_report_on(), **own)
+        chosen_by = [("validation", splits["validation"])]
         held_out = None if held_out is None else "test"
+    inspect_rows(
+        data,
+        # A split can be both; what was drawn just now has no text of the training rows.
+        reported + [part for part in chosen_by if part not in reported],
+        allow_leaks=parameters.allow_leaks,
+        weighted=settings.class_weights is not None,
+        verbose=parameters.verbose,
+    )
     return RowsToFit(dataclasses.replace(data, splits=splits), held_out)
 
 

@@ -50,6 +50,7 @@ class Parameters(BaseEstimator):
         labels: LabelMap | Sequence[str] | Mapping[Any, str] | None = None,
         text_column: str | None = None,
         label_column: str | None = None,
+        allow_leaks: bool = False,
         lora: LoraConfig | None = None,
         args: TrainingArguments | None = None,
         output_dir: str | Path | None = None,
@@ -108,6 +109,8 @@ class Parameters(BaseEstimator):
                 from the data's value to the name.
             text_column: The column of texts, where its name does not tell.
             label_column: The column of labels, where its name does not tell.
+            allow_leaks: Train although rows held out to choose an epoch by, or to report on, are among the training
+                rows. A few that a recipe's own splits share are announced and no error.
             lora: A whole ``peft.LoraConfig``, in place of ``r``, ``alpha``, ``dropout`` and ``targets``.
             args: Whole ``transformers.TrainingArguments``, in place of the training settings.
             output_dir: Where checkpoints stay, for ``fit(..., resume=True)``; None keeps none.
@@ -145,6 +148,7 @@ class Parameters(BaseEstimator):
         self.labels = labels
         self.text_column = text_column
         self.label_column = label_column
+        self.allow_leaks = allow_leaks
         self.lora = lora
         self.args = args
         self.output_dir = output_dir

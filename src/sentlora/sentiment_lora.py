@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from datasets import Dataset
-from sklearn.base import ClassifierMixin
 
 from sentlora.config import SentimentConfig
 from sentlora.console import say
 from sentlora.data.columns import SentimentData
+from sentlora.data.leaks import Keys, keys_of, say_trained_on
 from sentlora.data.prompts import Prompt
 from sentlora.evaluation.metrics import headline
 from sentlora.evaluation.report import EvaluationReport
@@ -19,12 +20,11 @@ from sentlora.evaluation.sweep_result import SweepResult
 from sentlora.fitting import Trained, build_and_train, read_rows, rows_to_fit
 from sentlora.inference.decision import softmax
 from sentlora.inference.export import ExportReport
-from sentlora.inference.fitted import FittedClassifier
 from sentlora.labels import LabelMap
 from sentlora.model import backbone
 from sentlora.model.counting import ParameterCount, count_from_config, count_parameters
 from sentlora.model.objective import Objective
-from sentlora.parameters import Parameters
+from sentlora.operating_point import OperatingPoint
 from sentlora.settings import Settings
 from sentlora.sharing.loading import load_folder
 from sentlora.sharing.merged_folder import export_merged
@@ -33,7 +33,7 @@ from sentlora.sweeping import Sweep, SweepData, SweepRequest
 from sentlora.training.arguments import check_request
 
 
-class SentimentLoRA(FittedClassifier, ClassifierMixin, Parameters):
+class SentimentLoRA(OperatingPoint):
     r"""A sentiment classifier: a pretrained model with a LoRA adapter (Hu et al. 2021, arXiv:2106.09685).
 
     An encoder (BERT, DistilBERT, …) gets a classification head; an encoder-decoder (T5, Flan-T5, mT5, BART) is
@@ -49,6 +49,8 @@ class SentimentLoRA(FittedClassifier, ClassifierMixin, Parameters):
         settings_: The settings that were used.
         history_: One row per epoch: losses and metrics on the validation split.
         validation_: The row of the epoch that was kept; None if nothing was trained.
+        temperature_: What logits are divided by; 1 before ``calibrate``.
+        threshold_: Probability from which the positive label of two is predicted; None before ``choose_threshold``.
 
     Example:
         >>> SentimentLoRA("minilm", r=4).get_params()["r"]
@@ -71,7 +73,8 @@ class SentimentLoRA(FittedClassifier, ClassifierMixin, Parameters):
             This classifier, trained.
 
         Raises:
-            DataError: If texts, labels or columns cannot be used as they are.
+            DataError: If texts, labels or columns cannot be used as they are, or held-out rows are among those to
+                train on.
             RecipeError: If a recipe is unknown or none of its sources can be reached.
             ConfigError: If a setting cannot work.
             BackboneError: If the base model cannot be loaded.
@@ -159,6 +162,8 @@ class SentimentLoRA(FittedClassifier, ClassifierMixin, Parameters):
         self.trained_on_ = data.source
         self.evaluations_: dict[str, dict[str, float]] = {}
         self.history_, self.validation_ = trained.outcome.history, trained.outcome.kept
+        self._validation_scores = trained.outcome.validation_scores
+        self._trained_texts: Keys | None = keys_of(data.splits["train"]["text"][:])
 
     def _forget(self) -> None:
         if hasattr(self, "_model"):
@@ -173,7 +178,8 @@ class SentimentLoRA(FittedClassifier, ClassifierMixin, Parameters):
         self.classes_ = labels.classes
         self.prompt_ = prompt
         self.temperature_ = 1.0
-        self.threshold_: float | None = None
+        self.threshold_, self._chosen, self._validation_scores = None, None, None
+        self._trained_texts = None  # known after fit alone: a folder holds no trace of the texts
 
     def evaluate(
         self, X: Any, y: Any = None, *, text_column: str | None = None, label_column: str | None = None
@@ -188,7 +194,8 @@ class SentimentLoRA(FittedClassifier, ClassifierMixin, Parameters):
             label_column: The column of labels, likewise.
 
         Returns:
-            The report: metrics, per-class figures and confusion matrix.
+            The report: metrics with their intervals, per-class figures, confusion matrix, calibration, the surest
+            mistakes. It keeps the texts.
 
         Raises:
             NotFittedError: Before ``fit`` or ``load``.
@@ -201,13 +208,22 @@ class SentimentLoRA(FittedClassifier, ClassifierMixin, Parameters):
 
     def _report(self, rows: Dataset, source: str) -> EvaluationReport:
         texts = rows["text"][:]
+        say_trained_on(texts, self._trained_texts, verbose=self.verbose)
+        started = time.perf_counter()
+        probabilities = softmax(self._score(texts), self.temperature_)
+        answers = self._predictor().answers(texts) if self.generates() else None
+        seconds = time.perf_counter() - started
         report = EvaluationReport.from_scores(
             rows["label"][:],
-            softmax(self._score(texts), self.temperature_),
+            probabilities,
             self.labels_,
             source=source,
             threshold=self.threshold_,
-            predictions=self._predictor().answers(texts) if self.generates() else None,
+            threshold_rule=self.threshold_rule_,
+            temperature=self.temperature_,
+            predictions=answers,
+            texts=texts,
+            seconds=seconds,
         )
         self.evaluations_[source] = headline(report.metrics)
         return report
@@ -295,6 +311,8 @@ class SentimentLoRA(FittedClassifier, ClassifierMixin, Parameters):
         clf.set_params(**{**config.settings, **in_force})
         clf._take(loaded.model, loaded.objective, loaded.settings, config.labels, loaded.prompt)
         clf.temperature_, clf.threshold_ = config.temperature, config.threshold
+        if config.threshold is not None and config.threshold_rule is not None:
+            clf._chosen = config.threshold, config.threshold_rule
         clf.trained_on_, clf.history_, clf.evaluations_ = config.trained_on, loaded.history, loaded.metrics
         clf.validation_ = clf.evaluations_.pop("validation", None)
         return clf
@@ -321,6 +339,7 @@ class SentimentLoRA(FittedClassifier, ClassifierMixin, Parameters):
             length_normalization=self.settings_.length_normalization,
             temperature=self.temperature_,
             threshold=self.threshold_,
+            threshold_rule=self.threshold_rule_,
             trained_on=self.trained_on_,
             settings=self.settings_.to_dict(),
         )

@@ -14,6 +14,7 @@ from sklearn.base import clone
 from transformers import TrainerCallback
 
 from sentlora.console import say
+from sentlora.data.inspection import refuse_leaks
 from sentlora.errors import ConfigError
 from sentlora.evaluation.report import EvaluationReport
 from sentlora.evaluation.sweep_result import SweepResult
@@ -119,6 +120,7 @@ class Sweep:
         self._parameters, self._request, self._data = parameters, request, data
         self._space = SearchSpace.of(request.space)
         _check_parameters(parameters, request.space)
+        _check_effect(parameters._settings(), self._space)
         self._space.check(partial(_resolved, parameters, None))
         self._say_what_wins()
         self.rows = rows_to_fit(parameters, data.data, data.y, data.validation)
@@ -127,7 +129,10 @@ class Sweep:
         self._space.check(partial(_resolved, parameters, self.rows))  # once more, over the recipe's settings
         _check_base(parameters, self._space, self.rows)
         if data.test is not None:
-            self._read_test(parameters, self.rows)  # a wrong name is told now; nothing is evaluated
+            test, _ = self._read_test(parameters, self.rows)  # a wrong name is told now; nothing is evaluated
+            refuse_leaks(
+                self.rows.data, [("test", test)], allow_leaks=parameters.allow_leaks, verbose=parameters.verbose
+            )
         self._runner = TrialRunner(parameters, data, self.rows)
 
     def search(self) -> list[Trial]:
@@ -328,6 +333,20 @@ def _check_parameters(parameters: Parameters, space: Any) -> None:
             f"The default search space is one of ranks and targets of LoRA, which {what} leaves no choice of. Give a "
             "space, such as space={'learning_rate': (1e-4, 1e-2, 'log')}."
         )
+
+
+def _check_effect(settings: Settings, space: SearchSpace) -> None:
+    """Refuse to search what changes nothing: the best of equal trials would be luck with a name."""
+    if "adapter" in space.dimensions or "variant" in space.dimensions:
+        return
+    idle: tuple[str, ...] = ()
+    if settings.adapter != "lora":
+        idle = ("r", "alpha", ALPHA_RATIO, "dropout", "targets")
+    elif settings.variant == "ia3":
+        idle = ("r", "alpha", ALPHA_RATIO)
+    if found := [name for name in idle if name in space.dimensions]:
+        fixed = f"adapter={settings.adapter!r}" if settings.adapter != "lora" else "variant='ia3'"
+        raise ConfigError(f"{found[0]} changes nothing with {fixed}; take it out of the search space.")
 
 
 def _check_base(parameters: Parameters, space: SearchSpace, rows: RowsToFit) -> None:

@@ -11,16 +11,19 @@ from typing import Any, TextIO
 import numpy as np
 import pandas as pd
 from datasets import DatasetDict
+from sklearn.base import clone
 
 from sentlora.data.files import read_table
 from sentlora.data.headers import find_text_column
+from sentlora.data.inspection import refuse_leaks
 from sentlora.data.prompts import PLAIN_FIELD, Prompt
 from sentlora.data.recipes import Recipe, get_recipe, load_recipe
 from sentlora.data.text import replace_lone_surrogates
 from sentlora.errors import ConfigError, DataError
 from sentlora.evaluation.report import EvaluationReport
 from sentlora.evaluation.sweep_result import SweepResult
-from sentlora.inference.decision import decide, labels_of
+from sentlora.fitting import read_rows
+from sentlora.inference.decision import abstain, check_abstention, decide, labels_of
 from sentlora.sentiment_lora import SentimentLoRA
 from sentlora.sharing.folder import check_place
 
@@ -65,9 +68,12 @@ def run_training(clf: SentimentLoRA, job: TrainingJob) -> EvaluationReport | Non
     Raises:
         ConfigError: If a subsample is asked for without a recipe.
         AdapterFolderError: If the adapter cannot be saved where it was asked for; told before the training.
+        DataError: If the rows to report on are trained on, and that is not allowed; told before the training, too.
     """
     check_place(job.output)
     _check_sample(job.recipe, job.n_train, job.n_test)
+    if job.test is not None:
+        _refuse_leaks(clf, job.data if job.recipe is None else job.recipe, job.test)
     if job.recipe is None:
         clf.fit(job.data, validation=job.validation, resume=job.resume)
         report = None if job.test is None else clf.evaluate(job.test)
@@ -78,6 +84,15 @@ def run_training(clf: SentimentLoRA, job: TrainingJob) -> EvaluationReport | Non
         report = _on_a_sample(clf, get_recipe(job.recipe), job)
     clf.save(job.output)
     return report
+
+
+def _refuse_leaks(clf: SentimentLoRA, data: Any, test: str) -> None:
+    """Refuse rows to report on that are trained on, before hours of training."""
+    quiet = clone(clf).set_params(verbose=False)  # what there is to say is said when the rows are used
+    prompt = None if clf.prompt is None else Prompt(clf.prompt)
+    train = read_rows(quiet, data, labels=clf.labels, prompt=prompt)
+    rows = read_rows(quiet, test, labels=train.labels, prompt=train.prompt, split="test").rows_to_report_on()
+    refuse_leaks(train, [("test", rows)], allow_leaks=clf.allow_leaks, verbose=clf.verbose)
 
 
 @dataclass(frozen=True)
@@ -238,30 +253,37 @@ def _lines_of(stream: TextIO) -> list[str]:
     return [line.rstrip("\r\n") for line in stream]
 
 
-def predictions(clf: SentimentLoRA, rows: pd.DataFrame, text_column: str | None) -> pd.DataFrame:
+def predictions(
+    clf: SentimentLoRA, rows: pd.DataFrame, text_column: str | None, abstain_below: float | None = None
+) -> pd.DataFrame:
     """Score a table.
 
     Args:
         clf: A trained classifier.
         rows: The table; all its columns are kept.
         text_column: The column of the texts; None where the fields of the classifier's prompt are columns.
+        abstain_below: Leave ``prediction`` empty where the confidence is below this.
 
     Returns:
-        The table with ``prediction``, ``confidence`` (probability of the prediction) and one
+        The table with ``prediction``, ``confidence`` (probability of the prediction, made or left out) and one
         ``p_LABEL`` column per label. Where the model writes its answer and that is no label, the first two are empty.
 
     Raises:
+        ConfigError: If ``abstain_below`` is no probability above 0 to 1.
         DataError: If the table has a column of one of these names.
     """
     new = ["prediction", "confidence", *(f"p_{name}" for name in clf.labels_.names)]
     if taken := [name for name in new if name in rows.columns]:
         raise DataError(f"The column {taken[0]!r} of the file would be overwritten. Rename it, or drop it.")
+    if abstain_below is not None:
+        check_abstention(abstain_below)
     texts = rows if text_column is None else rows[text_column]
     probabilities = clf.predict_proba(texts)
     written = clf.generates()
     ids = clf.answers(texts) if written else decide(probabilities, clf.labels_.positive_id, clf.threshold_)
     out = rows.copy()
-    out["prediction"] = labels_of(ids, clf.classes_) if written else clf.classes_[ids]
+    taken_back = ids if abstain_below is None else abstain(ids, probabilities, abstain_below)
+    out["prediction"] = labels_of(taken_back, clf.classes_)
     # An answer that is no label has no probability.
     out["confidence"] = np.where(ids < 0, np.nan, probabilities[range(len(ids)), ids])
     for i, name in enumerate(clf.labels_.names):

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from sentlora.errors import DataError
+from sentlora.errors import ConfigError, DataError
 from sentlora.evaluation.metrics import compute
 from sentlora.evaluation.report import EvaluationReport
 from sentlora.labels import LabelMap
@@ -56,12 +57,18 @@ def test_the_text_holds_what_a_reader_asks_for(binary: EvaluationReport) -> None
     text = str(binary)
     assert "Evaluation on imdb:test: 120 rows, 2 classes" in text
     assert "TPR" in text and "FPR and ROC-AUC speak of the class 'positive'" in text
-    low, high = binary.accuracy_interval
-    assert f"{binary.accuracy:.4f} (95 % interval {low:.4f} to {high:.4f})" in text
     assert "true \\ predicted   negative   positive" in text
     rows = [line.split() for line in text.splitlines()]
     assert ["negative", *map(str, binary.confusion_matrix[0].tolist())] in rows
-    assert ["F1", f"{binary.f1:.4f}"] in rows
+    for name, value, ends in (
+        ("accuracy", binary.accuracy, binary.accuracy_interval),
+        ("F1", binary.f1, binary.intervals["f1"]),
+        ("ROC-AUC", binary.roc_auc, binary.intervals["roc_auc"]),
+    ):
+        assert [name, f"{value:.4f}", f"{ends[0]:.4f}", "to", f"{ends[1]:.4f}"] in rows
+    assert ["MCC", f"{binary.mcc:.4f}"] in rows
+    (line,) = [line for line in text.splitlines() if line.startswith("calibration error (ECE)")]
+    assert f"{binary.ece:.4f}" in line
 
 
 def test_the_text_is_plain_and_narrow() -> None:
@@ -91,7 +98,14 @@ def test_json_round_trip(binary: EvaluationReport, tmp_path) -> None:
     text = binary.to_json(path)
     read = json.loads(path.read_text(encoding="utf-8"))
     assert read == json.loads(text) == binary.to_dict()
-    assert set(read) == {"source", "n", "labels", "accuracy_interval", "metrics"}
+    assert set(read) == {
+        *("source", "n", "labels", "accuracy_interval", "metrics", "intervals", "calibration", "threshold"),
+        *("coverage", "accuracy_by_length", "texts_per_second"),
+    }
+    assert read["intervals"]["f1"] == list(binary.intervals["f1"])
+    assert read["calibration"]["ece"] == binary.ece
+    assert sum(row["n"] for row in read["calibration"]["bins"]) == 120
+    assert read["threshold"] is read["accuracy_by_length"] is read["texts_per_second"] is None
     assert read["metrics"]["accuracy"] == binary.accuracy
     assert LabelMap.from_dict(read["labels"]) == binary.labels
 
@@ -188,3 +202,88 @@ def test_a_prediction_below_minus_one_is_refused() -> None:
 def test_predictions_are_one_for_each_row() -> None:
     with pytest.raises(DataError, match="Expected one prediction per label; found 2 labels, 3 predictions"):
         EvaluationReport.from_scores([0, 1], [[0.5, 0.5]] * 2, LabelMap(("a", "b")), predictions=[0, 1, 1])
+
+
+# --- how far to trust it ---------------------------------------------------------------------
+
+
+SCORES = [[0.9, 0.1], [0.2, 0.8], [0.4, 0.6], [0.05, 0.95]]
+YES_NO = LabelMap(("no", "yes"))
+
+
+def with_texts(**options: object) -> EvaluationReport:
+    texts = ["fine", "a longer text", "<script>x</script>", "b"]
+    return EvaluationReport.from_scores([0, 1, 1, 0], SCORES, YES_NO, texts=texts, **options)
+
+
+def test_a_threshold_is_shown_with_what_it_was_chosen_for() -> None:
+    report = with_texts(threshold=0.75, threshold_rule="FPR <= 0.05", temperature=1.5, seconds=2.0)
+    said = [
+        "It is predicted from a probability of 0.75 on (threshold, chosen for FPR <= 0.05).",
+        "Probabilities are calibrated: the logits are divided by a temperature of 1.5.",
+        "Scored in 2.0 s, 2 texts per second.",
+    ]
+    assert all(line in str(report).splitlines() for line in said)
+    data = report.to_dict()
+    assert data["threshold"] == {"value": 0.75, "rule": "FPR <= 0.05"}
+    assert (data["calibration"]["temperature"], data["texts_per_second"]) == (1.5, 2.0)
+    by_hand = str(with_texts(threshold=0.75))
+    assert "It is predicted from a probability of 0.75 on (threshold)." in by_hand
+    assert "temperature" not in by_hand and "Scored" not in by_hand
+
+
+def test_a_threshold_has_no_say_where_predictions_are_given() -> None:
+    report = with_texts(threshold=0.75, threshold_rule="FPR <= 0.05", predictions=[0, 1, 1, 1])
+    assert report.threshold is report.threshold_rule is None
+
+
+def test_calibration_is_of_the_probabilities_whatever_the_threshold() -> None:
+    plain, strict = with_texts(), with_texts(threshold=0.99)
+    assert plain.accuracy != strict.accuracy
+    assert (plain.ece, plain.brier, plain.nll) == (strict.ece, strict.brier, strict.nll)
+
+
+def test_the_surest_mistakes_come_with_their_texts() -> None:
+    (mistake,) = with_texts().mistakes()
+    assert mistake == {"row": 3, "text": "b", "true": "no", "predicted": "yes", "confidence": 0.95}
+    (without,) = EvaluationReport.from_scores([0, 1, 1, 0], SCORES, YES_NO).mistakes()
+    assert without == {**mistake, "text": None}
+    (invalid,) = with_texts(predictions=[0, -1, 1, 0]).mistakes()
+    assert (invalid["predicted"], invalid["confidence"]) == (None, 0.0)
+    assert with_texts(threshold=0.96).mistakes(1)[0]["row"] in (1, 2)
+
+
+def test_the_curve_is_of_the_predictions_confidence() -> None:
+    curve = with_texts().coverage_curve
+    assert curve["confidence"].tolist() == [0.95, 0.9, 0.8, 0.6]
+    assert curve["accuracy"].tolist() == [0.0, 0.5, 2 / 3, 0.75]
+    assert with_texts().to_dict()["coverage"][0] == {"confidence": 0.6, "coverage": 1.0, "accuracy": 0.75}
+
+
+def test_accuracy_by_length_needs_the_texts() -> None:
+    assert [row["n"] for row in with_texts().accuracy_by_length] == [1, 1, 1, 1]
+    assert EvaluationReport.from_scores([0, 1, 1, 0], SCORES, YES_NO).accuracy_by_length is None
+    with pytest.raises(DataError, match="one text per label; found 1 texts and 4 labels"):
+        EvaluationReport.from_scores([0, 1, 1, 0], SCORES, YES_NO, texts=["a"])
+
+
+@pytest.mark.parametrize("suffix", [".json", ".md", ".txt", ".HTML"])
+def test_a_report_is_saved_by_its_suffix(tmp_path: Path, suffix: str) -> None:
+    if suffix == ".HTML":
+        pytest.importorskip("matplotlib")
+    report = with_texts()
+    saved = report.save(tmp_path / f"report{suffix}")
+    text = saved.read_text(encoding="utf-8")
+    if suffix == ".json":
+        assert json.loads(text) == report.to_dict()
+    else:
+        form = {".md": report.to_markdown(), ".txt": str(report), ".HTML": report.to_html()}[suffix]
+        assert text.rstrip() == form.rstrip()
+
+
+def test_a_report_is_not_saved_where_it_cannot_be(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"end in one of .html, .json, .md, .txt; found 'report.pdf'"):
+        with_texts().save(tmp_path / "report.pdf")
+    with pytest.raises(ConfigError, match=r"The folder of 'report.md' does not exist: .*gone\. Create it first"):
+        with_texts().save(tmp_path / "gone" / "report.md")
+    assert list(tmp_path.iterdir()) == []

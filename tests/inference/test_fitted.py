@@ -91,6 +91,38 @@ def test_a_threshold_and_a_temperature_are_of_the_scores_and_not_of_the_answers(
         np.testing.assert_allclose(clf.predict_proba(["a"] * 3), softmax(np.array(scores), 2.0), rtol=1e-6)
 
 
+@pytest.mark.parametrize(("below", "expected"), [(0.3, [1, 2, 3, 1]), (0.6, [1, None, 3, None]), (1.0, [None] * 4)])
+def test_the_unsure_get_no_label(below: float, expected: list[int | None]) -> None:
+    clf = stars()
+    found = clf.predict(TEXTS, abstain_below=below)
+    assert found.dtype == object
+    assert found.tolist() == expected
+    assert clf.read == [TEXTS], "each text is scored once"
+
+
+def test_an_answer_that_is_not_sure_is_left_out_as_is_one_that_is_no_label() -> None:
+    clf = stars(decode="generate")
+    assert clf.predict(TEXTS, abstain_below=0.6).tolist() == [None, None, None, None]
+    assert clf.predict(TEXTS, abstain_below=0.2).tolist() == [None, None, 1, None]
+    assert clf.predict(iter(TEXTS), abstain_below=0.2).tolist() == [None, None, 1, None]
+
+
+def test_sure_is_meant_of_the_label_that_the_threshold_chose() -> None:
+    clf = Toy(PAIR, [[0.0, 1.0], [0.0, 3.0]], [0, 0])
+    clf.threshold_ = 0.9
+    assert clf.predict(["a", "b"]).tolist() == ["negative", "positive"]
+    assert clf.predict(["a", "b"], abstain_below=0.5).tolist() == [None, "positive"]
+    clf.temperature_ = 0.1
+    assert clf.predict(["a", "b"], abstain_below=0.99).tolist() == ["positive", "positive"]
+
+
+def test_what_is_no_probability_is_refused_before_a_text_is_read() -> None:
+    clf = stars()
+    with pytest.raises(ConfigError, match=r"abstain_below must be a probability above 0 to 1, such as 0.8; found 80"):
+        clf.predict(TEXTS, abstain_below=80)
+    assert clf.read == []
+
+
 def test_two_classes_have_one_column_of_decisions() -> None:
     clf = Toy(PAIR, [[-1.0, -3.0], [-4.0, -1.5]], [0, 1])
     np.testing.assert_array_equal(clf.decision_function(["a", "b"]), [-2.0, 2.5])

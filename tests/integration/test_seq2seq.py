@@ -131,6 +131,7 @@ def test_balanced_class_weights_shift_predictions_to_a_rare_class(tiny_t5: str) 
     shares = {}
     for weights in (None, "balanced"):
         clf = quick(tiny_t5, epochs=12, batch_size=45, class_weights=weights, targets="all-linear", dropout=0.0)
+        clf.set_params(allow_leaks=True)
         clf.fit(texts, names, validation=(texts[58:64], names[58:64]))
         shares[weights] = clf.predict_proba(["dull", "the film"])[:, 0]
     assert shares[None][0] < 0.5 < shares["balanced"][0]

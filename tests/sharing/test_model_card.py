@@ -56,6 +56,21 @@ def test_the_facts_are_in_the_card() -> None:
     assert "roc_auc" not in CARD  # there was no figure
 
 
+def test_how_the_classifier_decides_is_in_the_card() -> None:
+    config = dataclasses.replace(
+        CONFIG,
+        labels=LabelMap(("negative", "positive")),
+        temperature=1.4321,
+        threshold=0.73,
+        threshold_rule="FPR <= 0.05",
+    )
+    card = model_card(config, "x/y", None)
+    assert "Probabilities are the softmax of the logits divided by 1.432 (calibrated)." in card
+    assert "`positive` is predicted from a probability of 0.73 on, chosen for FPR <= 0.05." in card
+    assert "Only sentlora does that by itself" in card
+    assert "threshold" not in CARD and "calibrated" not in CARD and "Only sentlora" not in CARD
+
+
 def test_nothing_is_said_of_what_was_not_measured() -> None:
     for metrics in (None, {}):
         card = model_card(dataclasses.replace(CONFIG, trained_on=""), "x/y", metrics)

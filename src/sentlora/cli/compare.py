@@ -103,7 +103,7 @@ def _alpha(text: str) -> float | str:
 
 def _check_picture(path: Path) -> None:
     from sentlora.errors import ConfigError
-    from sentlora.evaluation.plots import require_matplotlib
+    from sentlora.evaluation.plot_style import require_matplotlib
 
     if path.suffix.lower() not in _PICTURES:
         raise ConfigError(f"--plot must end in one of {', '.join(_PICTURES)}; found {path.name!r}.")

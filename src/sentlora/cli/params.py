@@ -12,13 +12,13 @@ from sentlora.cli.root import Adapter, Layers, Variant, app, layers_of
 @app.command()
 def params(
     base: Annotated[str, typer.Argument(help="Base model: Hub id, minilm, or a folder with its config.json.")],
-    r: Annotated[int | None, typer.Option("--r", help="LoRA rank (8).")] = None,
+    r: Annotated[int | None, typer.Option("--r", "--rank", help="LoRA rank (8).")] = None,
     alpha: Annotated[float | None, typer.Option(help="LoRA alpha; it changes no count (16).")] = None,
     targets: Annotated[str | None, typer.Option(help="Roles, comma-separated: query,value,mlp … (all-linear).")] = None,
     layers: Layers = None,
     variant: Variant = None,
     adapter: Adapter = None,
-    rank: Annotated[str | None, typer.Option(help="Ranks other than --r: query=16,mlp=4.")] = None,
+    rank_pattern: Annotated[str | None, typer.Option(help="Ranks other than --r: query=16,mlp=4.")] = None,
     freeze_head: Annotated[bool, typer.Option("--freeze-head", help="Leave the head as it is.")] = False,
     num_labels: Annotated[int, typer.Option(help="Classes of the head.", min=2)] = 2,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -36,7 +36,7 @@ def params(
             "layers": layers_of(layers),
             "variant": variant,
             "adapter": adapter,
-            "rank_pattern": _ranks(rank),
+            "rank_pattern": _ranks(rank_pattern),
             "train_head": False if freeze_head else None,
         }
     )
@@ -62,7 +62,9 @@ def _ranks(text: str | None) -> dict[str, int] | None:
     for part in (text or "").split(","):
         name, _, number = (piece.strip() for piece in part.partition("="))
         if part.strip() and not (name and number.isdecimal() and name not in ranks):
-            raise ConfigError(f"--rank takes each role once with its rank, such as query=16,mlp=4; found {text!r}.")
+            raise ConfigError(
+                f"--rank-pattern takes each role once with its rank, such as query=16,mlp=4; found {text!r}."
+            )
         if part.strip():
             ranks[name] = int(number)
     return ranks or None

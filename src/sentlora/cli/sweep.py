@@ -22,7 +22,7 @@ def sweep(
         list[str] | None,
         typer.Option(
             help="What to try, once for each setting: r=4,8,16 or learning_rate=1e-4:2e-3:log or "
-            "'targets=query,value|all-linear' (rank, alpha_ratio, dropout, learning rate and targets of LoRA)."
+            "'targets=query,value|all-linear' (r, alpha_ratio, dropout, learning_rate and targets)."
         ),
     ] = None,
     trials: Annotated[int, typer.Option(help="Finished trials in all.")] = 20,
@@ -44,6 +44,9 @@ def sweep(
     n_test: Annotated[int | None, typer.Option(help="Stratified subsample of its test rows.")] = None,
     text_column: TextColumn = None,
     label_column: LabelColumn = None,
+    allow_leaks: Annotated[
+        bool, typer.Option("--allow-leaks", help="Train although held-out rows are among the training rows.")
+    ] = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Save the best adapter here.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Picture of the trials: .png, .svg or .pdf.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -70,6 +73,7 @@ def sweep(
         seed=seed,
         text_column=text_column,
         label_column=label_column,
+        allow_leaks=allow_leaks,
         verbose=not quiet,
     )
     job = SweepJob(data, recipe, validation, test, n_train, n_test, output)
@@ -97,7 +101,7 @@ def sweep(
 
 def _check_picture(path: Path) -> None:
     from sentlora.errors import ConfigError
-    from sentlora.evaluation.plots import require_matplotlib
+    from sentlora.evaluation.plot_style import require_matplotlib
 
     if path.suffix.lower() not in _PICTURES:
         raise ConfigError(f"--plot must end in one of {', '.join(_PICTURES)}; found {path.name!r}.")

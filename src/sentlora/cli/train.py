@@ -76,6 +76,9 @@ def train(
     n_test: Annotated[int | None, typer.Option(help="Stratified subsample of its test rows.")] = None,
     text_column: TextColumn = None,
     label_column: LabelColumn = None,
+    allow_leaks: Annotated[
+        bool, typer.Option("--allow-leaks", help="Train although held-out rows are among the training rows.")
+    ] = False,
     checkpoints: Annotated[Path | None, typer.Option(help="Folder that keeps checkpoints, for --resume.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint.")] = False,
     quiet: Quiet = False,
@@ -115,6 +118,7 @@ def train(
         seed=seed,
         text_column=text_column,
         label_column=label_column,
+        allow_leaks=allow_leaks,
         output_dir=checkpoints,
         verbose=not quiet,
     )

@@ -20,18 +20,26 @@ def evaluate(
     label_column: LabelColumn = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print markdown.")] = False,
+    html: Annotated[Path | None, typer.Option("--html", help="Also write a page with plots: report.html.")] = None,
     quiet: Quiet = False,
 ) -> None:
     """Compare an adapter's predictions with true labels."""
     from sentlora.sharing.folder import read_folder
 
     read_folder(adapter, verify=False)  # a wrong name is told before the heavy libraries are loaded
+    from sentlora.evaluation.plot_style import require_matplotlib
+    from sentlora.evaluation.report import check_report_path
     from sentlora.sentiment_lora import SentimentLoRA
 
+    if html is not None:
+        check_report_path(html, (".html",))
+        require_matplotlib("An HTML report")
     clf = SentimentLoRA.load(adapter, base_model=base, verbose=not quiet)
     clf.set_params(text_column=text_column, label_column=label_column)
     report = clf.evaluate(data)
     print(report.to_json() if as_json else report.to_markdown() if markdown else report)
+    if html is not None:
+        print(f"report: {report.save(html)}", file=sys.stderr)
 
 
 @app.command()
@@ -41,6 +49,9 @@ def predict(
     file: Annotated[Path | None, typer.Option("--file", "-f", help="CSV, TSV, JSONL or Parquet file.")] = None,
     column: Annotated[str | None, typer.Option("--column", help="Column of the texts in the file.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="CSV, JSONL or Parquet file.")] = None,
+    abstain_below: Annotated[
+        float | None, typer.Option(help="Leave the label empty where its probability is below this: 0.8.")
+    ] = None,
     base: Annotated[str | None, typer.Option("--base", help="Where the base model is now.")] = None,
     quiet: Quiet = False,
 ) -> None:
@@ -49,14 +60,17 @@ def predict(
 
     config = read_folder(adapter, verify=False)  # a wrong name is told before the heavy libraries are loaded
     from sentlora.data.prompts import Prompt
+    from sentlora.inference.decision import check_abstention
     from sentlora.sentiment_lora import SentimentLoRA
     from sentlora.workflow import check_output, lines_of, predictions, read_inputs, write_table
 
     check_output(output, file)
+    if abstain_below is not None:
+        check_abstention(abstain_below)
     prompt = None if config.prompt is None else Prompt(config.prompt)
     rows, text_column = read_inputs(texts, file, column, sys.stdin, prompt)
     clf = SentimentLoRA.load(adapter, base_model=base, verbose=not quiet)
-    table = predictions(clf, rows, text_column)
+    table = predictions(clf, rows, text_column, abstain_below)
     if output is not None:
         write_table(table, output)
         print(f"{len(table):,} predictions: {output.absolute()}", file=sys.stderr)

@@ -25,34 +25,6 @@ def as_cells(entries: Sequence[Entry]) -> tuple[list[str], list[list[str]]]:
     return [*HEADER, *([_GPU] if gpu else []), _LAST], [_cells(entry, gpu=gpu) for entry in entries]
 
 
-def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Lay cells out in columns: the first to the left, the figures to the right.
-
-    Example:
-        >>> print(text_table(["", "n"], [["a", "1"], ["bc", "10"]]))
-             n
-        --  --
-        a    1
-        bc  10
-    """
-    widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
-    lines = [header, ["-" * width for width in widths], *rows]
-    laid = [
-        [
-            cell.rjust(width) if i else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ]
-        for line in lines
-    ]
-    return "\n".join("  ".join(line).rstrip() for line in laid)
-
-
-def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Lay cells out as a GitHub-flavoured table."""
-    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines)
-
-
 def figure(entry: Entry, name: str, how: str, unit: float = 1) -> str:
     """Write one figure: the value, or mean ± sample standard deviation over the seeds.
 

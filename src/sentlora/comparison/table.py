@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, cast
 import pandas as pd
 
 from sentlora.comparison.entries import Entry, entries, shared_settings
-from sentlora.comparison.layout import as_cells, markdown_table, text_table
+from sentlora.comparison.layout import as_cells
 from sentlora.comparison.plan import BASELINES
 from sentlora.comparison.store import SCHEMA, Row
 from sentlora.console import say
 from sentlora.errors import ConfigError, MissingExtraError
+from sentlora.evaluation.layout import markdown_table, text_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -33,6 +33,7 @@ class SentimentData:
         recipe: The recipe, where the data came from one.
         eval_split: The split to report results on: the recipe's, else ``test``.
         prompt: The prompt that was asked for; else the recipe's own, where it has one.
+        made_by: The name of the recipe that made the rows, also where they came without it.
     """
 
     splits: DatasetDict
@@ -41,6 +42,7 @@ class SentimentData:
     recipe: Recipe | None = None
     eval_split: str = "test"
     prompt: Prompt | None = None
+    made_by: str | None = None
 
     def rows_to_report_on(self) -> Dataset:
         """Return the only split; of several the one to report results on, else ``validation``.
@@ -135,7 +137,15 @@ def read_data(
     tables = {name: _table(name, part, read, alone=len(parts) == 1) for name, part in parts.items()}
     splits, label_map = build_splits(tables, labels, verbose=verbose)
     own, eval_split = (None, "test") if made is None else (made.prompt, made.eval_split)
-    return SentimentData(splits, label_map, found.words, found.recipe, eval_split, own if prompt is None else prompt)
+    return SentimentData(
+        splits,
+        label_map,
+        found.words,
+        found.recipe,
+        eval_split,
+        own if prompt is None else prompt,
+        None if made is None else made.name,
+    )
 
 
 def _name_of(data: Any) -> str:

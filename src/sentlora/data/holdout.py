@@ -10,6 +10,7 @@ import numpy as np
 from datasets import ClassLabel, Dataset, DatasetDict
 
 from sentlora.console import say
+from sentlora.data.leaks import ASIDE, is_among, keys_of
 from sentlora.data.text import normalise
 from sentlora.errors import DataError
 
@@ -168,14 +169,14 @@ def say_shared(splits: DatasetDict, *, verbose: bool = True) -> None:
     """
     if not verbose or "train" not in splits or len(splits) < 2:
         return
-    known = {normalise(text) for text in splits["train"]["text"]} - {""}
+    known = keys_of(splits["train"]["text"])
     shared = {
-        name: sum(normalise(text) in known for text in part["text"]) for name, part in splits.items() if name != "train"
+        name: int(is_among(keys_of(part["text"]), known).sum()) for name, part in splits.items() if name != "train"
     }
     told = [f"{n:,} {'text' if n == 1 else 'texts'} of {name!r}" for name, n in shared.items() if n]
     if told:
         are = "is" if sum(shared.values()) == 1 else "are"
-        say(f"Note: {' and '.join(told)} {are} in 'train' too (case, spaces and punctuation aside); kept as is.")
+        say(f"Note: {' and '.join(told)} {are} in 'train' too {ASIDE}; kept as is.")
 
 
 def occurs_once(texts: Any) -> np.ndarray:
@@ -191,6 +192,7 @@ def occurs_once(texts: Any) -> np.ndarray:
         >>> occurs_once(["Good!", "good", "bad"]).tolist()
         [False, False, True]
     """
+    # Not by keys_of, which looks through HTML as well: what is held out today must be held out tomorrow.
     keys = [normalise(text) for text in texts]
     times = Counter(keys)
     return np.array([times[key] == 1 for key in keys], dtype=bool)

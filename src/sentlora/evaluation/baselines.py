@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -49,7 +49,9 @@ def majority_classifier() -> DummyClassifier:
     return DummyClassifier(strategy="prior")
 
 
-def tfidf_classifier(seed: int = 0, *, c: float = 4.0, min_df: int = 2) -> Pipeline:
+def tfidf_classifier(
+    seed: int = 0, *, c: float = 4.0, min_df: int = 2, preprocess: Callable[[str], str] | None = None
+) -> Pipeline:
     """Build the classic strong baseline: TF-IDF of words and word pairs, then logistic regression.
 
     Source of the combination: Wang and Manning (2012), "Baselines and Bigrams: Simple, Good Sentiment and Topic
@@ -59,6 +61,8 @@ def tfidf_classifier(seed: int = 0, *, c: float = 4.0, min_df: int = 2) -> Pipel
         seed: Random state of the logistic regression.
         c: Inverse strength of the L2 penalty. TF-IDF rows have length 1, for which scikit-learn's 1.0 is too strong.
         min_df: A word or pair must occur in this many training texts. With fewer than 100 texts all are kept.
+        preprocess: Prepares each text, such as :func:`sentlora.data.classic.classic`; by default everything is
+            written small, and nothing else is done.
 
     Returns:
         An unfitted scikit-learn pipeline: ``fit(texts, ids)``, ``predict_proba(texts)``.
@@ -69,7 +73,13 @@ def tfidf_classifier(seed: int = 0, *, c: float = 4.0, min_df: int = 2) -> Pipel
         [1]
     """
     # One-letter words count ("I", and "t" of "don't"), hence the pattern.
-    words = _WordGrams(ngram_range=(1, 2), sublinear_tf=True, min_df=min_df, token_pattern=r"(?u)\b\w+\b")
+    words = _WordGrams(
+        ngram_range=(1, 2),
+        sublinear_tf=True,
+        min_df=min_df,
+        token_pattern=r"(?u)\b\w+\b",
+        preprocessor=preprocess,
+    )
     return make_pipeline(words, LogisticRegression(C=c, max_iter=1000, random_state=seed))
 
 

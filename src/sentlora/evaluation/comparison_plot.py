@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sentlora.errors import DataError
-from sentlora.evaluation.plots import require_matplotlib
+from sentlora.evaluation.plot_style import require_matplotlib
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -2,20 +2,29 @@
 
 Every function takes the Axes to draw on and returns them, as scikit-learn's displays do. Without Axes a
 fresh ``Figure`` is made outside pyplot: nothing to close, nothing shared, ``axes.figure.savefig`` just works.
-Colours are those of Okabe and Ito (2008), which people with any colour vision tell apart; lines also differ
-in their dashes or markers.
+With ``dark=True`` the colours are those for dark paper.
 """
 
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sentlora.errors import DataError, MissingExtraError
+from sentlora.errors import DataError
+from sentlora.evaluation.plot_style import (
+    DARK,
+    cut,
+    legend_below,
+    line,
+    new_axes,
+    paint,
+    require_matplotlib,
+    theme_of,
+    wrapped,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,8 +32,6 @@ if TYPE_CHECKING:
 
     from sentlora.evaluation.report import EvaluationReport
 
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_DASHES = ("-", "--", "-.", ":")
 _MARKERS = ("o", "s", "^", "D")
 _LOSSES = {"train_loss": "training", "validation_loss": "validation"}
 _RATES = {"accuracy": "accuracy", "f1": "F1", "tpr": "TPR", "fpr": "FPR"}
@@ -32,12 +39,13 @@ _MOST_CURVES = 8
 _MOST_CELL_TEXTS = 8
 
 
-def plot_confusion_matrix(report: EvaluationReport, ax: Axes | None = None) -> Axes:
+def plot_confusion_matrix(report: EvaluationReport, ax: Axes | None = None, *, dark: bool = False) -> Axes:
     """Draw the confusion matrix: each cell its count and its share of the true class.
 
     Args:
         report: The report.
         ax: Where to draw. Default: the Axes of a new figure.
+        dark: Draw for dark paper.
 
     Returns:
         The Axes.
@@ -53,13 +61,13 @@ def plot_confusion_matrix(report: EvaluationReport, ax: Axes | None = None) -> A
     # Rows with an invalid answer are in no cell, and yet of their class.
     totals = np.bincount(report.y_true, minlength=n_labels)[:, None]
     shares = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals != 0)
-    ax = ax if ax is not None else _new_axes(width=max(5.0, 0.45 * n_labels + 2), height=max(4.5, 0.4 * n_labels + 2))
+    ax = ax if ax is not None else new_axes(width=max(5.0, 0.45 * n_labels + 2), height=max(4.5, 0.4 * n_labels + 2))
     written = n_labels <= _MOST_CELL_TEXTS
     # Beside many thin rows there is no room for a second line.
-    names = [_wrapped(name, 16) if n_labels <= 6 else _wrapped(_cut(name, 26), 99) for name in report.labels.names]
+    names = [wrapped(name, 16) if n_labels <= 6 else wrapped(cut(name, 26), 99) for name in report.labels.names]
     display = ConfusionMatrixDisplay(shares, display_labels=names).plot(
         ax=ax,
-        cmap="Blues",
+        cmap=_dark_blues() if dark else "Blues",
         colorbar=not written,
         include_values=written,
         im_kw={"vmin": 0.0, "vmax": 1.0},  # the colour is the share of the row, so a rare class shows its mistakes
@@ -69,14 +77,18 @@ def plot_confusion_matrix(report: EvaluationReport, ax: Axes | None = None) -> A
     if written:
         for text, count, share in zip(display.text_.flat, counts.flat, shares.flat, strict=True):
             text.set_text(f"{count:,}\n{share:.0%}" if n_labels <= 4 else f"{count:,}")
+            if dark:
+                text.set_color(DARK.paper if share > 0.5 else DARK.ink)
     invalid = f", {report.invalid:,} invalid answers" if report.invalid else ""
-    if max(len(line) for name in names for line in name.split("\n")) * n_labels > 32:
+    if max(len(part) for name in names for part in name.split("\n")) * n_labels > 32:
         ax.tick_params(axis="x", labelrotation=90)  # side by side they would run into each other
     ax.set(xlabel="predicted", ylabel="true", title=f"Confusion matrix (n = {report.n:,}{invalid})")
-    return ax
+    if not written:
+        paint(display.im_.colorbar.ax, dark=dark)
+    return paint(ax, dark=dark)
 
 
-def plot_roc(report: EvaluationReport, ax: Axes | None = None) -> Axes:
+def plot_roc(report: EvaluationReport, ax: Axes | None = None, *, dark: bool = False) -> Axes:
     """Draw the ROC curve of the positive class, or one per class against the rest, with its AUC in the legend.
 
     Of more than eight classes the eight with the most rows are drawn. A class without positives or without
@@ -85,6 +97,7 @@ def plot_roc(report: EvaluationReport, ax: Axes | None = None) -> Axes:
     Args:
         report: The report.
         ax: Where to draw. Default: the Axes of a new figure.
+        dark: Draw for dark paper.
 
     Returns:
         The Axes.
@@ -95,7 +108,8 @@ def plot_roc(report: EvaluationReport, ax: Axes | None = None) -> Axes:
     require_matplotlib("Plotting a ROC curve")
     from sklearn.metrics import roc_curve
 
-    ax = ax if ax is not None else _new_axes(width=5.0, height=5.0)
+    theme = theme_of(dark)
+    ax = ax if ax is not None else new_axes(width=5.0, height=5.0)
     positive = report["positive_label"]
     ids = list(range(len(report.labels))) if positive is None else [report.labels.names.index(positive)]
     drawable = [i for i in ids if 0 < (report.y_true == i).sum() < report.n]
@@ -104,15 +118,19 @@ def plot_roc(report: EvaluationReport, ax: Axes | None = None) -> Axes:
         fpr, tpr, _ = roc_curve(report.y_true == i, report.scores[:, i])
         name = report.labels.names[i]
         area = report["per_class"][name]["roc_auc"]
-        ax.plot(fpr, tpr, **_line(place), label=_wrapped(f"{_cut(name, 26)}, AUC {area:.3f}", 99))
-    ax.plot([0, 1], [0, 1], color="grey", linestyle=":", linewidth=1, label="chance")
+        ax.plot(fpr, tpr, **line(place, theme), label=wrapped(f"{cut(name, 26)}, AUC {area:.3f}", 99))
+    ax.plot([0, 1], [0, 1], color=theme.muted, linestyle=":", linewidth=1, label="chance")
+    if report.threshold is not None:
+        here = f"at the threshold {report.threshold:.3g}"
+        ax.plot([report.fpr], [report.tpr], "o", color=theme.colours[1], markersize=7, label=here)
     if not drawable:
-        ax.text(0.5, 0.6, "undefined: only one class occurs", ha="center", transform=ax.transAxes)
+        words = "undefined: only one class occurs"
+        ax.text(0.5, 0.6, words, ha="center", transform=ax.transAxes, color=theme.ink)
     shown = f" ({len(drawable)} largest of {len(ids)} classes)" if len(drawable) < len(ids) > _MOST_CURVES else ""
     ax.set(xlabel="false positive rate", ylabel="true positive rate", title=f"ROC{shown}", xlim=(-0.02, 1.02))
     ax.set(ylim=(-0.02, 1.02))
-    _legend_below(ax, columns=1 if len(drawable) < 4 else 2)
-    return ax
+    legend_below(ax, columns=1 if len(drawable) < 4 else 2)
+    return paint(ax, dark=dark)
 
 
 def plot_report(report: EvaluationReport) -> Figure:
@@ -135,7 +153,7 @@ def plot_report(report: EvaluationReport) -> Figure:
     left, right = figure.subplots(1, 2)
     plot_confusion_matrix(report, left)
     plot_roc(report, right)
-    figure.suptitle(_wrapped(f"Evaluation on {report.source}", 90))
+    figure.suptitle(wrapped(f"Evaluation on {report.source}", 90))
     return figure
 
 
@@ -172,65 +190,21 @@ def plot_training_curves(rows: Sequence[Mapping[str, Any]], axes: Sequence[Axes]
         for place, (key, name) in enumerate(curves.items()):
             points = [(row["epoch"], row[key]) for row in rows if not _missing(row.get(key))]
             if points:
-                ax.plot(*zip(*points, strict=True), **_line(place), marker=_MARKERS[place], label=name)
+                ax.plot(*zip(*points, strict=True), **line(place, theme_of(False)), marker=_MARKERS[place], label=name)
         ax.set(xlabel="epoch", title=title)
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.grid(alpha=0.3)
         if ax.get_legend_handles_labels()[1]:
-            _legend_below(ax, columns=len(curves))
+            legend_below(ax, columns=len(curves))
     right.set_ylim(-0.03, 1.03)
     return left, right
 
 
-def require_matplotlib(purpose: str) -> None:
-    """Tell which extra is missing, where there is no matplotlib.
-
-    Args:
-        purpose: What needs it, as the start of a sentence.
-
-    Raises:
-        MissingExtraError: If it is not installed.
-    """
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError("matplotlib", "plot", purpose) from error
-
-
-def _new_axes(width: float, height: float) -> Axes:
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained").subplots()
-
-
-def _line(place: int) -> dict[str, Any]:
-    return {"color": _COLOURS[place % len(_COLOURS)], "linestyle": _DASHES[place % len(_DASHES)], "linewidth": 1.8}
-
-
-def _legend_below(ax: Axes, columns: int) -> None:
-    # Below the plot: curves of an unknown shape leave no corner that is free for certain. The distance is in
-    # inches, because the height of the labels on the way does not grow with the Axes.
-    from matplotlib.transforms import ScaledTranslation
-
-    below = ax.transAxes + ScaledTranslation(0, -0.48, ax.figure.dpi_scale_trans)
-    ax.legend(
-        loc="upper center",
-        bbox_to_anchor=(0.5, 0),
-        bbox_transform=below,
-        ncols=columns,
-        frameon=False,
-        fontsize="small",
-    )
-
-
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 3] + "..."
-
-
-def _wrapped(text: str, width: int) -> str:
-    # A dollar sign would start matplotlib's formula mode.
-    return textwrap.fill(text, width).replace("$", r"\$")
-
-
 def _missing(value: Any) -> bool:
     return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def _dark_blues() -> Any:
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("dark blues", ["#1c2530", "#56B4E9"])

@@ -1,9 +1,11 @@
-"""EvaluationReport: what a classifier scored, as text, markdown, JSON and plots."""
+"""EvaluationReport: what a classifier scored, as text, markdown, JSON, HTML and plots."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,9 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sentlora.errors import ConfigError, DataError
+from sentlora.evaluation import breakdown, calibration, tables
 from sentlora.evaluation import metrics as figures
-from sentlora.evaluation import tables
+from sentlora.evaluation.bootstrap import bootstrap_intervals
 from sentlora.evaluation.checks import as_probabilities
+from sentlora.evaluation.paired import PairedComparison, compare_predictions
+from sentlora.evaluation.rates import Rates
+from sentlora.evaluation.thresholds import coverage_curve
 from sentlora.inference.decision import decide
 from sentlora.labels import LabelMap
 
@@ -22,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class EvaluationReport:
+class EvaluationReport(Rates):
     """How well predictions agree with the true labels.
 
     Build one with :meth:`from_scores`, or get one from ``SentimentLoRA.evaluate``. Every figure of
@@ -35,6 +42,11 @@ class EvaluationReport:
         y_pred: The predicted class ids, int64, shape (n,); -1 for an answer that is no class.
         metrics: What :func:`sentlora.evaluation.metrics.compute` returned.
         source: What was evaluated on, such as ``"imdb:test"``.
+        texts: The texts, where they were handed in.
+        threshold: Probability from which the positive class of two was predicted; None where the most probable was.
+        threshold_rule: What the threshold was chosen for, such as ``"FPR <= 0.05"``.
+        temperature: What the logits were divided by.
+        seconds: How long the rows took to score, where that was measured.
 
     Example:
         >>> labels = LabelMap(("negative", "positive"))
@@ -51,6 +63,11 @@ class EvaluationReport:
     y_pred: NDArray[np.int64]
     metrics: dict[str, Any]
     source: str = "data"
+    texts: tuple[str, ...] | None = None
+    threshold: float | None = None
+    threshold_rule: str | None = None
+    temperature: float = 1.0
+    seconds: float | None = None
 
     @classmethod
     def from_scores(
@@ -62,6 +79,10 @@ class EvaluationReport:
         source: str = "data",
         threshold: float | None = None,
         predictions: ArrayLike | None = None,
+        texts: Sequence[str] | None = None,
+        threshold_rule: str | None = None,
+        temperature: float = 1.0,
+        seconds: float | None = None,
     ) -> EvaluationReport:
         """Compute the metrics and keep what the plots need.
 
@@ -74,6 +95,10 @@ class EvaluationReport:
                 highest probability, the first in a tie.
             predictions: The predicted class ids, shape (n,), where something else than the scores decided them;
                 -1 for an answer that is no class.
+            texts: The texts, to show the surest mistakes and the accuracy by length.
+            threshold_rule: What the threshold was chosen for, to be shown.
+            temperature: What the logits were divided by before they came here, to be shown.
+            seconds: How long the rows took to score, to be shown.
 
         Raises:
             DataError: If a shape does not fit, an id is out of range, or a score is not finite.
@@ -86,17 +111,26 @@ class EvaluationReport:
             y_true, probabilities, names=labels.names, positive_id=labels.positive_id, predictions=predicted
         )
         ids = np.asarray(y_true).astype(np.int64)
-        return cls(labels, ids, probabilities, predicted, metrics, source)
+        if texts is not None and len(texts) != len(ids):
+            raise DataError(f"Expected one text per label; found {len(texts)} texts and {len(ids)} labels.")
+        return cls(
+            labels,
+            ids,
+            probabilities,
+            predicted,
+            metrics,
+            source,
+            texts=None if texts is None else tuple(texts),
+            threshold=threshold if predictions is None else None,
+            threshold_rule=threshold_rule if predictions is None and threshold is not None else None,
+            temperature=temperature,
+            seconds=seconds,
+        )
 
     @property
     def n(self) -> int:
         """Number of rows."""
         return len(self.y_true)
-
-    @property
-    def accuracy(self) -> float:
-        """Share of rows whose predicted class is the true one."""
-        return float(self.metrics["accuracy"])
 
     @property
     def accuracy_interval(self) -> tuple[float, float]:
@@ -106,76 +140,117 @@ class EvaluationReport:
         """
         return figures.wilson_interval(int(np.trace(self.confusion_matrix)), self.n)
 
-    @property
-    def invalid(self) -> int:
-        """Number of rows whose generated answer was no label; each counts as a mistake."""
-        return int(self.metrics["invalid"])
+    @cached_property
+    def intervals(self) -> dict[str, tuple[float, float] | None]:
+        """95 % bootstrap intervals by name: the headline figures, ``ece`` and ``brier``; None where one is undefined.
+
+        See :func:`sentlora.evaluation.bootstrap.bootstrap_intervals` (Efron 1979).
+        """
+        return bootstrap_intervals(self.y_true, self.scores, self.y_pred, positive_id=self.labels.positive_id)
 
     @property
-    def balanced_accuracy(self) -> float:
-        """Mean recall of the classes that occur."""
-        return float(self.metrics["balanced_accuracy"])
+    def correct(self) -> NDArray[np.bool_]:
+        """Whether each row was predicted right, shape (n,)."""
+        return np.asarray(self.y_pred == self.y_true)
+
+    @cached_property
+    def ece(self) -> float:
+        """Expected calibration error, 0 to 1: how far confidence and accuracy are apart (Guo et al. 2017)."""
+        return calibration.expected_calibration_error(self.y_true, self.scores)
+
+    @cached_property
+    def brier(self) -> float:
+        """Brier score: the mean squared distance between the probabilities and what was so."""
+        return calibration.brier_score(self.y_true, self.scores)
+
+    @cached_property
+    def nll(self) -> float:
+        """Mean negative log-likelihood of the true classes (log loss)."""
+        return calibration.negative_log_likelihood(self.y_true, self.scores)
 
     @property
-    def mcc(self) -> float:
-        """Matthews correlation coefficient, -1 to 1; 0 for guessing."""
-        return float(self.metrics["mcc"])
+    def calibration_bins(self) -> list[dict[str, Any]]:
+        """Rows, mean confidence and accuracy in 15 bins of confidence."""
+        return calibration.calibration_bins(self.y_true, self.scores)
+
+    @cached_property
+    def coverage_curve(self) -> dict[str, NDArray[np.float64]]:
+        """``confidence``, ``coverage`` and ``accuracy`` of answering the surest rows only, as arrays.
+
+        It is what ``predict(texts, abstain_below=confidence)`` would do on these rows.
+        """
+        return coverage_curve(self.correct, breakdown.confidences(self.scores, self.y_pred))
 
     @property
-    def precision(self) -> float:
-        """Of what was called positive, the share that is. Macro mean with more than two classes, as all rates here."""
-        return float(self.metrics["precision"])
+    def accuracy_by_length(self) -> list[dict[str, Any]] | None:
+        """Accuracy by quartile of the texts' length in characters; None without the texts."""
+        return None if self.texts is None else breakdown.accuracy_by_length(self.correct, self.texts)
+
+    def mistakes(self, n: int = 20) -> list[dict[str, Any]]:
+        """Return the mistakes with the highest confidence, the surest first.
+
+        Args:
+            n: How many.
+
+        Returns:
+            One mapping for each: ``row``, ``text`` (None without the texts), ``true``, ``predicted`` (None for an
+            answer that was no label) and ``confidence``.
+        """
+        names, sure = self.labels.names, breakdown.confidences(self.scores, self.y_pred)
+        return [
+            {
+                "row": row,
+                "text": None if self.texts is None else self.texts[row],
+                "true": names[self.y_true[row]],
+                "predicted": None if self.y_pred[row] < 0 else names[self.y_pred[row]],
+                "confidence": float(sure[row]),
+            }
+            for row in breakdown.surest_mistakes(self.y_true, self.y_pred, self.scores, n)
+        ]
 
     @property
-    def recall(self) -> float:
-        """Of what is positive, the share that was called so. Equal to :attr:`tpr`."""
-        return float(self.metrics["recall"])
+    def texts_per_second(self) -> float | None:
+        """How many texts were scored in a second of this evaluation; None where it was not measured."""
+        return None if not self.seconds else self.n / self.seconds
 
-    @property
-    def f1(self) -> float:
-        """Harmonic mean of precision and recall."""
-        return float(self.metrics["f1"])
+    def compare(self, other: EvaluationReport, *, names: tuple[str, str] = ("A", "B")) -> PairedComparison:
+        """Tell whether another classifier is better or worse on the same rows, or cannot be told apart from this one.
 
-    @property
-    def f1_macro(self) -> float:
-        """Plain mean of the F1 of every class that occurs."""
-        return float(self.metrics["f1_macro"])
+        By McNemar's exact test and the paired bootstrap; see :mod:`sentlora.evaluation.paired`.
 
-    @property
-    def tpr(self) -> float:
-        """True positive rate. Equal to :attr:`recall`."""
-        return float(self.metrics["tpr"])
+        Args:
+            other: The report of the other one, B; this one is A.
+            names: What to call the two.
 
-    @property
-    def fpr(self) -> float:
-        """False positive rate: of what is not positive, the share that was called so."""
-        return float(self.metrics["fpr"])
+        Raises:
+            DataError: If the two reports are not on the same rows, or have other classes.
 
-    @property
-    def tnr(self) -> float:
-        """True negative rate (specificity)."""
-        return float(self.metrics["tnr"])
-
-    @property
-    def fnr(self) -> float:
-        """False negative rate (miss rate)."""
-        return float(self.metrics["fnr"])
-
-    @property
-    def roc_auc(self) -> float | None:
-        """Area under the ROC curve; None where fewer than two classes occur."""
-        area = self.metrics["roc_auc"]
-        return None if area is None else float(area)
-
-    @property
-    def confusion_matrix(self) -> NDArray[np.int64]:
-        """Counts, shape (n_labels, n_labels): rows are true classes, columns predicted ones."""
-        return np.array(self.metrics["confusion_matrix"], dtype=np.int64)
-
-    def __getitem__(self, name: str) -> Any:
-        if name not in self.metrics:
-            raise KeyError(f"The report has no figure {name!r}; it has: {', '.join(self.metrics)}.")
-        return self.metrics[name]
+        Example:
+            >>> labels = LabelMap(("negative", "positive"))
+            >>> no, yes = [0.8, 0.2], [0.1, 0.9]
+            >>> good = EvaluationReport.from_scores([0, 1] * 50, [no, yes] * 50, labels)
+            >>> poor = EvaluationReport.from_scores([0, 1] * 50, [no, yes, yes, yes] * 25, labels)
+            >>> poor.compare(good).better
+            'B'
+        """
+        if self.labels.names != other.labels.names:
+            raise DataError(f"Expected two reports with the same classes; found {self.labels} and {other.labels}.")
+        if self.n != other.n:
+            raise DataError(
+                f"Expected two reports on the same rows; found {self.n:,} rows of {self.source} and {other.n:,} of "
+                f"{other.source}. Evaluate both on the same data."
+            )
+        differ = self.y_true != other.y_true
+        what = "true labels"
+        if not differ.any() and self.texts is not None and other.texts is not None:
+            differ = np.array([a != b for a, b in zip(self.texts, other.texts, strict=True)])
+            what = "texts"
+        if differ.any():
+            raise DataError(
+                f"Expected two reports on the same rows, in the same order; the {what} differ in {int(differ.sum()):,} "
+                f"of {self.n:,} rows, first in row {int(differ.argmax())}. Evaluate both on the same data."
+            )
+        return compare_predictions(self.y_true, self.y_pred, other.y_pred, len(self.labels), names=names)
 
     def __repr__(self) -> str:
         return f"EvaluationReport(source={self.source!r}, n={self.n}, accuracy={self.accuracy:.4f}, f1={self.f1:.4f})"
@@ -194,7 +269,10 @@ class EvaluationReport:
         """Return the report as plain JSON values: no numpy, no scores of single rows.
 
         Returns:
-            ``source``, ``n``, ``labels`` (``LabelMap.to_dict``), ``accuracy_interval`` ([low, high]) and ``metrics``.
+            ``source``, ``n``, ``labels`` (``LabelMap.to_dict``), ``accuracy_interval`` ([low, high]), ``metrics``,
+            ``intervals`` (name -> [low, high] or None), ``calibration`` (``ece``, ``brier``, ``nll``,
+            ``temperature``, ``bins``), ``threshold`` (``value`` and ``rule``, or None), ``coverage`` (a few points of
+            the curve), ``accuracy_by_length`` (None without texts) and ``texts_per_second``.
         """
         return {
             "source": self.source,
@@ -202,6 +280,18 @@ class EvaluationReport:
             "labels": self.labels.to_dict(),
             "accuracy_interval": list(self.accuracy_interval),
             "metrics": json.loads(json.dumps(self.metrics)),  # a deep copy that is certain to be JSON
+            "intervals": {name: None if ends is None else list(ends) for name, ends in self.intervals.items()},
+            "calibration": {
+                "ece": self.ece,
+                "brier": self.brier,
+                "nll": self.nll,
+                "temperature": self.temperature,
+                "bins": self.calibration_bins,
+            },
+            "threshold": None if self.threshold is None else {"value": self.threshold, "rule": self.threshold_rule},
+            "coverage": breakdown.coverage_table(self.coverage_curve),
+            "accuracy_by_length": self.accuracy_by_length,
+            "texts_per_second": self.texts_per_second,
         }
 
     def to_json(self, path: str | PathLike[str] | None = None) -> str:
@@ -214,6 +304,42 @@ class EvaluationReport:
         if path is not None:
             Path(path).write_text(text + "\n", encoding="utf-8")
         return text
+
+    def to_html(self, title: str | None = None) -> str:
+        """Write the report as one HTML page: tables, plots, calibration, and the surest mistakes with their texts.
+
+        It asks no other file and no network for anything, follows the reader's light or dark setting, and fits a
+        phone. The texts of the mistakes are in it: mind who may read them.
+
+        Args:
+            title: The heading; by default what was evaluated on.
+
+        Raises:
+            MissingExtraError: If matplotlib is not installed.
+        """
+        # matplotlib is an extra, and the plots know what to say when it is missing.
+        from sentlora.evaluation import html_report
+
+        return html_report.page(self, title)
+
+    def save(self, path: str | PathLike[str]) -> Path:
+        """Write the report to a file, in the format of its suffix.
+
+        Args:
+            path: Ends in ``.html``, ``.json``, ``.md`` or ``.txt``; its folder must exist.
+
+        Returns:
+            The absolute path.
+
+        Raises:
+            ConfigError: If the suffix is another, or there is no such folder.
+            MissingExtraError: If matplotlib is not installed, for ``.html``.
+        """
+        place = Path(path).expanduser().absolute()
+        write = {".html": self.to_html, ".json": self.to_json, ".md": self.to_markdown, ".txt": self.__str__}
+        check_report_path(place, tuple(write))
+        place.write_text(write[place.suffix.lower()]().rstrip() + "\n", encoding="utf-8", errors="replace")
+        return place
 
     def plot(self) -> Figure:
         """Draw the confusion matrix and the ROC curves side by side.
@@ -228,3 +354,19 @@ class EvaluationReport:
         from sentlora.evaluation import plots
 
         return plots.plot_report(self)
+
+
+def check_report_path(path: Path, suffixes: Sequence[str]) -> None:
+    """Refuse a file that a report cannot be written to, before any work is done.
+
+    Args:
+        path: The file.
+        suffixes: What it may end in.
+
+    Raises:
+        ConfigError: If the suffix is another, or the folder is missing.
+    """
+    if path.suffix.lower() not in suffixes:
+        raise ConfigError(f"Expected a report's file to end in one of {', '.join(suffixes)}; found {path.name!r}.")
+    if not path.absolute().parent.is_dir():
+        raise ConfigError(f"The folder of {path.name!r} does not exist: {path.absolute().parent}. Create it first.")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sentlora.errors import DataError
-from sentlora.evaluation.plots import require_matplotlib
+from sentlora.evaluation.plot_style import require_matplotlib
 from sentlora.training.trials import DIVERGED, FINISHED, PRUNED, Trial
 
 if TYPE_CHECKING:

@@ -22,7 +22,17 @@ _WIDEST_NAME = 36
 _MATRIX_LIMIT = 8  # more classes than this do not fit side by side; the largest mistakes are listed instead
 _LARGEST = 10
 _CLASS_RATES = ("precision", "recall", "f1", "tpr", "fpr", "roc_auc")
-_TITLES = {"f1": "F1", "tpr": "TPR", "fpr": "FPR", "roc_auc": "ROC-AUC", "mcc": "MCC"}
+_TITLES = {
+    "f1": "F1",
+    "tpr": "TPR",
+    "fpr": "FPR",
+    "roc_auc": "ROC-AUC",
+    "mcc": "MCC",
+    "ece": "calibration error (ECE)",
+    "brier": "Brier score",
+    "nll": "log loss",
+}
+_HEADER = ("metric", "value", "95 % interval")
 _HEADLINE = ("precision", "recall", "f1", "f1_macro", "tpr", "fpr", "roc_auc", "balanced_accuracy", "mcc")
 
 _Rows = list[tuple[str, ...]]
@@ -35,13 +45,13 @@ def as_text(report: EvaluationReport) -> str:
         report: The report.
     """
     parts: list[Text | Table] = [
-        Text(_title(report)),
-        Text(_about(report) + "\n"),
-        _table(("metric", "value"), _headline(report)),
+        Text(title_of(report)),
+        Text(about(report) + "\n"),
+        _table(_HEADER, headline_rows(report)),
         Text(""),
-        _table(*_classes(report)),
-        Text("\n" + _matrix_title(report) + "\n"),
-        _table(*_matrix(report)),
+        _table(*class_rows(report)),
+        Text("\n" + matrix_title(report) + "\n"),
+        _table(*matrix_rows(report)),
     ]
     console = Console(file=StringIO(), width=_WIDTH, color_system=None, legacy_windows=False)
     with console.capture() as capture:
@@ -56,40 +66,58 @@ def as_markdown(report: EvaluationReport) -> str:
         report: The report.
     """
     parts = [
-        f"### {_escape(_title(report))}",
-        _escape(_about(report)),
-        _markdown_table(("metric", "value"), _headline(report)),
-        _markdown_table(*_classes(report)),
-        _escape(_matrix_title(report)),
-        _markdown_table(*_matrix(report)),
+        f"### {_escape(title_of(report))}",
+        _escape(about(report)),
+        _markdown_table(_HEADER, headline_rows(report)),
+        _markdown_table(*class_rows(report)),
+        _escape(matrix_title(report)),
+        _markdown_table(*matrix_rows(report)),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _title(report: EvaluationReport) -> str:
+def title_of(report: EvaluationReport) -> str:
+    """Say in one line what was evaluated."""
     rows = "row" if report.n == 1 else "rows"
     return f"Evaluation on {report.source}: {report.n:,} {rows}, {len(report.labels)} classes"
 
 
-def _about(report: EvaluationReport) -> str:
+def about(report: EvaluationReport) -> str:
+    """Say what the figures speak of, one line for each fact."""
     positive = report["positive_label"]
-    if positive is not None:
-        return f"Precision, recall (= TPR), F1, FPR and ROC-AUC speak of the class {positive!r}."
-    return "Precision, recall (= TPR), F1, FPR and ROC-AUC are means over the classes, each against the rest."
+    named = "Precision, recall (= TPR), F1, FPR and ROC-AUC"
+    lines = [
+        f"{named} are means over the classes, each against the rest."
+        if positive is None
+        else f"{named} speak of the class {positive!r}."
+    ]
+    if report.threshold is not None:
+        rule = "" if report.threshold_rule is None else f", chosen for {report.threshold_rule}"
+        lines.append(f"It is predicted from a probability of {report.threshold:.4g} on (threshold{rule}).")
+    if report.temperature != 1.0:
+        lines.append(
+            f"Probabilities are calibrated: the logits are divided by a temperature of {report.temperature:.4g}."
+        )
+    if report.texts_per_second is not None:
+        lines.append(f"Scored in {report.seconds:.1f} s, {report.texts_per_second:,.0f} texts per second.")
+    return "\n".join(lines)
 
 
-def _headline(report: EvaluationReport) -> _Rows:
-    low, high = report.accuracy_interval
-    accuracy = f"{report.accuracy:.4f} (95 % interval {low:.4f} to {high:.4f})"
+def headline_rows(report: EvaluationReport) -> _Rows:
+    """Lay out the figures of the whole: name, value, 95 % interval."""
     # With more than two classes f1 is f1_macro already.
     names = [name for name in _HEADLINE if name != "f1_macro" or report["positive_label"] is not None]
-    rows: _Rows = [("accuracy", accuracy), *((_heading(name), _number(report[name])) for name in names)]
+    rows: _Rows = [("accuracy", _number(report.accuracy), _span(report.accuracy_interval))]
+    rows += [(_heading(name), _number(report[name]), _span(report.intervals.get(name))) for name in names]
+    calibration = {"ece": report.ece, "brier": report.brier, "nll": report.nll}
+    rows += [(_heading(name), _number(value), _span(report.intervals.get(name))) for name, value in calibration.items()]
     if report.invalid:
-        rows.append(("invalid answers", f"{report.invalid:,} of {report.n:,}, counted as mistakes"))
+        rows.append(("invalid answers", f"{report.invalid:,} of {report.n:,}, counted as mistakes", ""))
     return rows
 
 
-def _classes(report: EvaluationReport) -> tuple[Sequence[str], _Rows]:
+def class_rows(report: EvaluationReport) -> tuple[Sequence[str], _Rows]:
+    """Lay out the figures of each class: the header, and one row for each."""
     header = ("class", *map(_heading, _CLASS_RATES), "support")
     rows: _Rows = [
         (name, *(_number(rates[rate]) for rate in _CLASS_RATES), f"{rates['support']:,}")
@@ -98,14 +126,16 @@ def _classes(report: EvaluationReport) -> tuple[Sequence[str], _Rows]:
     return header, rows
 
 
-def _matrix_title(report: EvaluationReport) -> str:
+def matrix_title(report: EvaluationReport) -> str:
+    """Say what the table of mistakes shows."""
     if len(report.labels) <= _MATRIX_LIMIT:
         missing = " Invalid answers are in no column." if report.invalid else ""
         return f"Confusion matrix: rows are true classes, columns predicted ones.{missing}"
     return f"The {_LARGEST} most frequent mistakes (the whole matrix: report.confusion_matrix)."
 
 
-def _matrix(report: EvaluationReport) -> tuple[Sequence[str], _Rows]:
+def matrix_rows(report: EvaluationReport) -> tuple[Sequence[str], _Rows]:
+    """Lay out the confusion matrix, or of many classes the most frequent mistakes: the header, and the rows."""
     names, counts = report.labels.names, report.confusion_matrix
     if len(names) <= _MATRIX_LIMIT:
         return ("true \\ predicted", *names), [
@@ -121,6 +151,10 @@ def _matrix(report: EvaluationReport) -> tuple[Sequence[str], _Rows]:
 
 def _heading(name: str) -> str:
     return _TITLES.get(name) or name.replace("_", " ").replace("f1", "F1")
+
+
+def _span(ends: tuple[float, float] | None) -> str:
+    return "" if ends is None else f"{ends[0]:.4f} to {ends[1]:.4f}"
 
 
 def _number(value: float | None) -> str:

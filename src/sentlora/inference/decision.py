@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+
+from sentlora.errors import ConfigError
 
 
 def softmax(scores: np.ndarray, temperature: float = 1.0) -> np.ndarray:
@@ -47,6 +51,41 @@ def decide(probabilities: np.ndarray, positive_id: int, threshold: float | None 
     above: np.ndarray = probabilities[:, positive_id] >= threshold
     ids: np.ndarray = np.where(above, positive_id, 1 - positive_id)
     return ids
+
+
+def abstain(ids: np.ndarray, probabilities: np.ndarray, below: float) -> np.ndarray:
+    """Take back the labels that are not sure enough.
+
+    Args:
+        ids: The chosen label ids, shape (n,); -1 stays -1.
+        probabilities: Shape (n, n_labels).
+        below: A label whose probability is below this becomes -1.
+
+    Returns:
+        Label ids or -1, shape (n,).
+
+    Raises:
+        ConfigError: If ``below`` is no share above 0 to 1.
+
+    Example:
+        >>> abstain(np.array([0, 0]), np.array([[0.9, 0.1], [0.6, 0.4]]), below=0.8).tolist()
+        [0, -1]
+    """
+    check_abstention(below)
+    chosen = probabilities[np.arange(len(ids)), ids]
+    sure: np.ndarray = np.where(chosen >= below, ids, -1)
+    return sure
+
+
+def check_abstention(below: float) -> None:
+    """Refuse what is no probability to abstain below.
+
+    Raises:
+        ConfigError: If it is no number above 0 to 1.
+    """
+    number = isinstance(below, (int, float, np.number)) and not isinstance(below, bool)
+    if not number or not math.isfinite(below) or not 0 < below <= 1:
+        raise ConfigError(f"abstain_below must be a probability above 0 to 1, such as 0.8; found {below!r}.")
 
 
 def labels_of(ids: np.ndarray, classes: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 from sentlora.data.checks import read_texts
 from sentlora.data.prompts import Prompt
 from sentlora.errors import NotFittedError
-from sentlora.inference.decision import decide, labels_of, softmax
+from sentlora.inference.decision import abstain, check_abstention, decide, labels_of, softmax
 from sentlora.inference.predictor import Predictor
 from sentlora.labels import LabelMap
 from sentlora.model.objective import Objective
@@ -31,27 +31,42 @@ class FittedClassifier:
     _model: Any
     _objective: Objective
 
-    def predict(self, texts: Any) -> np.ndarray:
+    def predict(self, texts: Any, *, abstain_below: float | None = None) -> np.ndarray:
         """Predict the label of each text.
 
         Args:
             texts: One text, or a list, Series, array or iterator of texts, or a DataFrame whose text column is named
                 (``text_column``) or known by its name; where the prompt has fields also a dict of fields, a list of
                 such, or a DataFrame with these columns.
+            abstain_below: Answer None, and no label, where the probability of the label is below this. What that
+                costs and gains is the ``coverage_curve`` of a report; ``calibrate`` first, or 0.8 means little.
 
         Returns:
-            Values of ``classes_``, shape (n_texts,); (1,) for one text. With ``decode="generate"`` None where the
-            answer was no label. (scikit-learn's scorers by name cannot take None; ``score`` and ``evaluate`` count
-            it as a mistake.)
+            Values of ``classes_``, shape (n_texts,); (1,) for one text. With ``abstain_below`` an array of objects,
+            None for the unsure. With ``decode="generate"`` None where the answer was no label. (scikit-learn's
+            scorers by name cannot take None; ``score`` and ``evaluate`` count it as a mistake.)
 
         Raises:
             NotFittedError: Before ``fit`` or ``load``.
+            ConfigError: If ``abstain_below`` is no probability above 0 to 1.
             DataError: If a text is missing or no string; names the row.
         """
+        if abstain_below is not None:
+            return self._predict_sure(texts, abstain_below)
         if self.generates():
             return labels_of(self.answers(texts), self.classes_)
         probabilities = self.predict_proba(texts)
         return np.asarray(self.classes_[decide(probabilities, self.labels_.positive_id, self.threshold_)])
+
+    def _predict_sure(self, texts: Any, below: float) -> np.ndarray:
+        check_abstention(below)
+        read = self._texts(texts)
+        probabilities = softmax(self._score(read), self.temperature_)
+        if self.generates():
+            ids = self._predictor().answers(read)
+        else:
+            ids = decide(probabilities, self.labels_.positive_id, self.threshold_)
+        return labels_of(abstain(ids, probabilities, below), self.classes_).astype(object)
 
     def predict_proba(self, texts: Any) -> np.ndarray:
         """Predict the probability of each label.

@@ -22,7 +22,7 @@ tags:
 # {title}
 
 Base model: `{base}`. Classes, in the order of the logits: {labels}.
-{trained_on}
+{trained_on}{decision}
 ## Use it
 
 With sentlora:
@@ -115,10 +115,24 @@ def model_card(config: SentimentConfig, hub_base: str, metrics: Mapping[str, Any
         base=config.base_model,
         labels=", ".join(f"{i} `{name}`" for i, name in enumerate(config.labels.names)),
         trained_on=f"Trained on: {config.trained_on}.\n" if config.trained_on else "",
+        decision=_decision(config),
         without_sentlora=_without_sentlora(config, hub_base, whole=whole),
         metrics=_metrics_section(metrics or {}),
         settings=_table(("setting", "value"), [(f"`{name}`", f"`{value}`") for name, value in config.settings.items()]),
     )
+
+
+def _decision(config: SentimentConfig) -> str:
+    lines = []
+    if config.temperature != 1.0:
+        lines.append(f"Probabilities are the softmax of the logits divided by {config.temperature:.4g} (calibrated).")
+    if config.threshold is not None:
+        rule = "" if config.threshold_rule is None else f", chosen for {config.threshold_rule}"
+        positive = config.labels.names[config.labels.positive_id]
+        lines.append(f"`{positive}` is predicted from a probability of {config.threshold:.4g} on{rule}.")
+    if lines:
+        lines.append("Only sentlora does that by itself; the figures on validation are from before.")
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _without_sentlora(config: SentimentConfig, hub_base: str, *, whole: bool) -> str:

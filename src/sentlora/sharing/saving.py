@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +14,7 @@ from sentlora.config import SentimentConfig
 from sentlora.errors import AdapterFolderError
 from sentlora.model.backbone import ALIASES, upstream_bars_hidden
 from sentlora.model.variants import save_portable
-from sentlora.sharing.folder import LOG_FILE, METRICS_FILE, MODEL_CARD, write_folder
+from sentlora.sharing.folder import CONFIG_FILE, LOG_FILE, METRICS_FILE, MODEL_CARD, read_folder, write_folder
 from sentlora.sharing.model_card import model_card
 
 _PACKAGES = ("sentlora", "torch", "transformers", "peft")
@@ -44,8 +45,7 @@ def save_adapter(
         AdapterFolderError: If something else is in the way, or the place cannot be written to.
     """
     config = dataclasses.replace(config, versions={name: version(name) for name in _PACKAGES})
-    hub_base = ALIASES[config.base_model].hub_id if config.base_model in ALIASES else config.base_model
-
+    hub_base = _hub_base(config)
     is_adapter = hasattr(model, "peft_config")
     measured = {name: dict(figures) for name, figures in metrics.items() if figures is not None}
 
@@ -62,6 +62,44 @@ def save_adapter(
         (folder / LOG_FILE).write_text("".join(json.dumps(dict(row)) + "\n" for row in history), encoding="utf-8")
 
     return write_folder(path, config, fill)
+
+
+def save_decision(path: str | Path, *, temperature: float, threshold: float | None, threshold_rule: str | None) -> Path:
+    """Write an adapter folder anew with another temperature and threshold; its weights are copied as they are.
+
+    What was measured with another threshold is left out of ``metrics.json`` and the card.
+
+    Args:
+        path: The adapter folder.
+        temperature: Divides the logits.
+        threshold: Probability from which the positive class is predicted, or None.
+        threshold_rule: What it was chosen for, or None.
+
+    Returns:
+        The folder's absolute path.
+
+    Raises:
+        AdapterFolderError: If it is no adapter folder, a file has changed, or the place cannot be written to.
+    """
+    source = Path(path).expanduser().resolve()
+    config = read_folder(source)
+    metrics = read_metrics(source)
+    if threshold != config.threshold:
+        metrics = {name: figures for name, figures in metrics.items() if name == "validation"}
+    changed = dataclasses.replace(config, temperature=temperature, threshold=threshold, threshold_rule=threshold_rule)
+
+    def fill(folder: Path) -> None:
+        for file in source.iterdir():
+            if file.is_file() and file.name != CONFIG_FILE:
+                shutil.copy2(file, folder / file.name)
+        (folder / MODEL_CARD).write_text(model_card(changed, _hub_base(config), metrics), encoding="utf-8")
+        (folder / METRICS_FILE).write_text(json.dumps(metrics, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+    return write_folder(source, changed, fill)
+
+
+def _hub_base(config: SentimentConfig) -> str:
+    return ALIASES[config.base_model].hub_id if config.base_model in ALIASES else config.base_model
 
 
 def read_metrics(folder: Path) -> dict[str, dict[str, float]]:

@@ -20,6 +20,7 @@ from sentlora.model.probe import has_fresh_head, start_from_probe
 from sentlora.settings import Settings
 from sentlora.training.arguments import ONE_CYCLE, check_arguments, has_bf16, training_arguments
 from sentlora.training.trainer import EncodedRows, TrainingData, build_trainer, class_weight_tensor
+from sentlora.training.validation_scores import Scores, ValidationScores
 
 ComputeMetrics = Callable[[EvalPrediction], dict[str, float]]
 
@@ -31,10 +32,13 @@ class TrainingOutcome:
     Attributes:
         history: One row per epoch: losses and metrics.
         kept: The row of the epoch whose weights were kept; None if nothing was evaluated.
+        validation_scores: Logits and label ids of the validation rows under the weights that were kept; None if they
+            were not evaluated in this run.
     """
 
     history: list[dict[str, float]]
     kept: dict[str, float] | None
+    validation_scores: Scores | None = None
 
 
 def encode_rows(objective: Objective, texts: Sequence[str], ids: Sequence[int]) -> EncodedRows:
@@ -100,6 +104,7 @@ def train(
             # A checkpoint brings the head of the run that it continues.
             if settings.head_start == "probe" and settings.train_head and not resume and has_fresh_head(model):
                 start_from_probe(model, objective, data.train.rows, class_weights=weights, seed=settings.seed)
+            seen = ValidationScores(compute_metrics)
             trainer, table = build_trainer(
                 model,
                 objective,
@@ -107,16 +112,17 @@ def train(
                 arguments,
                 one_cycle=args is None and settings.scheduler == ONE_CYCLE,
                 lora_plus=settings.variant == "lora+",
-                compute_metrics=compute_metrics,
+                compute_metrics=seen,
                 class_weights=weights,
                 early_stopping=settings.early_stopping,
-                callbacks=callbacks,
+                callbacks=(seen, *callbacks),
                 verbose=verbose,
             )
             with upstream_bars_hidden():
                 trainer.train(resume_from_checkpoint=resume or None)
         best = trainer.state.best_global_step if arguments.load_best_model_at_end else None
-        return TrainingOutcome(table.rows, table.row_at(best))
+        kept = seen.at(best if arguments.load_best_model_at_end else trainer.state.global_step)
+        return TrainingOutcome(table.rows, table.row_at(best), kept)
 
 
 def _cached(model: Any, objective: Objective, data: TrainingData, *, verbose: bool) -> TrainingData | None:
