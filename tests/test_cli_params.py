@@ -147,6 +147,14 @@ def test_the_alias_and_the_size_of_what_is_saved(tmp_path: Path) -> None:
         (["--variant", "adalora"], ConfigError, "'adalora' is not offered"),
         (["--variant", "dora", "--adapter", "head"], ConfigError, "variant= is about LoRA matrices"),
         (["--targets", "query,head", "--freeze-head"], ConfigError, "names the head"),
+        (["--layers", "0,0"], ConfigError, "layers names layer 0 more than once"),
+        (["--quantization", "2bit"], ConfigError, "quantization must be one of '8bit', '4bit'"),
+        (
+            ["--quantization", "4bit", "--variant", "pissa"],
+            ConfigError,
+            "variant='pissa' starts from the weights in full precision and changes them; quantization='4bit' holds",
+        ),
+        (["--quantization", "8bit", "--variant", "dora"], ConfigError, "DoRA does not work over quantization='8bit'"),
     ],
     ids=str,
 )
@@ -163,6 +171,35 @@ def test_albert_shares_its_layers(bases: dict[str, str]) -> None:
 def test_a_base_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(BackboneError, match="could not be loaded"):
         run("params", str(tmp_path / "nothing"))
+
+
+def test_a_folder_without_a_config_is_asked_for_no_more_than_that(tmp_path: Path) -> None:
+    for call in (lambda: run("params", str(tmp_path)), lambda: SentimentLoRA(str(tmp_path)).trainable_parameters):
+        with pytest.raises(BackboneError, match=r"a folder with its config\.json, or the alias"):
+            call()
+    with pytest.raises(BackboneError, match=r"a folder with config\.json, weights and tokenizer, or the"):
+        SentimentLoRA(str(tmp_path), verbose=False).fit(["good", "bad"] * 4, ["p", "n"] * 4)
+
+
+@pytest.mark.parametrize(("base", "shown"), [("bert-base-uncased", "6 kB (the untrained head)"), ("flan-t5-base", "-")])
+def test_what_is_saved_where_nothing_trains(bases: dict[str, str], base: str, shown: str) -> None:
+    assert run("params", bases[base], "--adapter", "none").stdout.splitlines()[3] == f"adapter file:  {shown}"
+
+
+def test_frozen_weights_in_few_bits_change_no_count(bases: dict[str, str]) -> None:
+    base = bases["bert-base-uncased"]
+    assert counts(base, "--quantization", "4bit") == counts(base)
+
+
+def test_counting_refuses_what_fit_refuses(bases: dict[str, str], tmp_path: Path) -> None:
+    clf = SentimentLoRA(bases["bert-base-uncased"], quantization="4bit", variant="olora")
+    with pytest.raises(ConfigError, match="variant='olora' starts from the weights in full precision"):
+        _ = clf.trainable_parameters
+    config = transformers.BertConfig(hidden_size=48, intermediate_size=96, num_attention_heads=2)
+    config.save_pretrained(tmp_path)
+    narrow = SentimentLoRA(str(tmp_path), quantization="4bit")
+    with pytest.raises(ConfigError, match="finds no linear layer whose inputs are a multiple of 64"):
+        _ = narrow.trainable_parameters
 
 
 def test_help_loads_nothing_heavy() -> None:

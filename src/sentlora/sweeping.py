@@ -13,19 +13,20 @@ from datasets import Dataset
 from sklearn.base import clone
 from transformers import TrainerCallback
 
+from sentlora.augmentation import Augmentation
 from sentlora.console import say
 from sentlora.data.inspection import refuse_leaks
 from sentlora.errors import ConfigError
 from sentlora.evaluation.report import EvaluationReport
 from sentlora.evaluation.sweep_result import SweepResult
-from sentlora.fitting import RowsToFit, Trained, build_and_train, read_rows, rows_to_fit
+from sentlora.fitting import RowsToFit, Trained, build_and_train, read_rows, rows_to_fit, with_copies
 from sentlora.model import backbone
 from sentlora.model.base_copies import BaseCopies
 from sentlora.model.counting import count_from_config
 from sentlora.model.objective import Objective
 from sentlora.parameters import Parameters
 from sentlora.settings import Settings
-from sentlora.training.arguments import check_request
+from sentlora.training.arguments import check_request, idle_settings
 from sentlora.training.ray_sweep import require_ray, search_with_ray
 from sentlora.training.run import encode_rows
 from sentlora.training.search_space import ALPHA_RATIO, SearchSpace, as_settings, from_settings
@@ -133,7 +134,7 @@ class Sweep:
             refuse_leaks(
                 self.rows.data, [("test", test)], allow_leaks=parameters.allow_leaks, verbose=parameters.verbose
             )
-        self._runner = TrialRunner(parameters, data, self.rows)
+        self._runner = TrialRunner(parameters, data, self.rows, () if data.test is None else test["text"][:])
 
     def search(self) -> list[Trial]:
         """Run the trials.
@@ -230,17 +231,20 @@ _SELECTED_BY = ("train", "validation")
 class TrialRunner:
     """Trains with some settings, as ``set_params`` and ``fit`` would; can be sent to another process."""
 
-    def __init__(self, parameters: Parameters, data: SweepData, rows: RowsToFit) -> None:
+    def __init__(self, parameters: Parameters, data: SweepData, rows: RowsToFit, held_out: Sequence[str] = ()) -> None:
         """Set up; nothing is loaded before the first trial.
 
         Args:
             parameters: The classifier.
             data: The rows as they were handed in, for settings that make other texts of them.
             rows: The rows as the classifier's own settings read them.
+            held_out: Texts to report on that are none of the rows; no augmented copy may equal one.
         """
         self._parameters = clone(parameters).set_params(verbose=False)
         self._data = data
-        self._rows = {parameters.prompt: rows}
+        self._held_out, self._verbose = list(held_out), parameters.verbose
+        self._read = {parameters.prompt: rows}
+        self._rows: dict[tuple[Any, ...], RowsToFit] = {}
         self._r = rows.settings(parameters).r
         self._copies = BaseCopies(parameters.base_model, rows.data.labels, revision=parameters.revision)
         self._encoded: dict[str, EncodedRows] = {}
@@ -271,19 +275,23 @@ class TrialRunner:
         parameters = self._with(params).set_params(verbose=verbose)
         rows = self.rows(params)
         settings = rows.settings(parameters)
-        by = (parameters.prompt, settings.max_length, settings.truncation)
+        by = (_texts_of(parameters), settings.max_length, settings.truncation)
         if self._encoded_by != by:
             self._encoded, self._encoded_by = {}, by
         load = None if settings.quantization is not None else lambda _: self._copies.take()
         return build_and_train(parameters, rows, load=load, encode=partial(self._encode, rows), callbacks=callbacks)
 
     def rows(self, params: Mapping[str, Any]) -> RowsToFit:
-        """Return the rows; another prompt makes other texts of them."""
+        """Return the rows; another prompt makes other texts of them, and other augmentation other copies."""
         parameters = self._with(params)
-        if parameters.prompt not in self._rows:
+        prompt, by = parameters.prompt, _texts_of(parameters)
+        if prompt not in self._read:
             data = self._data
-            self._rows[parameters.prompt] = rows_to_fit(parameters, data.data, data.y, data.validation)
-        return self._rows[parameters.prompt]
+            self._read[prompt] = rows_to_fit(parameters, data.data, data.y, data.validation)
+        if by not in self._rows:
+            told = parameters.set_params(verbose=self._verbose)
+            self._rows[by] = with_copies(told, self._read[prompt], self._held_out)
+        return self._rows[by]
 
     def _with(self, params: Mapping[str, Any]) -> Parameters:
         return _parameters_with(self._parameters, params, self._r)
@@ -293,6 +301,11 @@ class TrialRunner:
             texts = rows.data.splits[split]
             self._encoded[split] = encode_rows(objective, texts["text"][:], texts["label"][:])
         return self._encoded[split]
+
+
+def _texts_of(parameters: Parameters) -> tuple[Any, ...]:
+    """Return the settings that decide which texts are trained on."""
+    return parameters.prompt, Augmentation.of(parameters.augment)
 
 
 def _parameters_with(parameters: Parameters, params: Mapping[str, Any], r: int) -> Parameters:
@@ -339,11 +352,8 @@ def _check_effect(settings: Settings, space: SearchSpace) -> None:
     """Refuse to search what changes nothing: the best of equal trials would be luck with a name."""
     if "adapter" in space.dimensions or "variant" in space.dimensions:
         return
-    idle: tuple[str, ...] = ()
-    if settings.adapter != "lora":
-        idle = ("r", "alpha", ALPHA_RATIO, "dropout", "targets")
-    elif settings.variant == "ia3":
-        idle = ("r", "alpha", ALPHA_RATIO)
+    idle = idle_settings(settings)
+    idle += (ALPHA_RATIO,) if "alpha" in idle else ()
     if found := [name for name in idle if name in space.dimensions]:
         fixed = f"adapter={settings.adapter!r}" if settings.adapter != "lora" else "variant='ia3'"
         raise ConfigError(f"{found[0]} changes nothing with {fixed}; take it out of the search space.")

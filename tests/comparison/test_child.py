@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -49,6 +51,27 @@ def test_a_row_of_a_child_is_what_the_same_classifier_reaches(
 def test_a_row_that_breaks_says_why_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(RowFailedError, match=r"^FileNotFoundError: .*nowhere"):
         run_in_child({"mode": "majority", "settings": {}, "data": str(tmp_path / "nowhere"), "base_model": "none"})
+
+
+def test_what_a_process_puts_among_the_temporary_files_goes_with_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    seen: list[Path] = []
+
+    def run(command: Any, *, env: Any, **_: Any) -> Any:
+        assert {env[name] for name in ("TEMP", "TMP")} == {env["TMPDIR"]}
+        assert env["PATH"] == os.environ["PATH"]
+        seen.append(Path(env["TMPDIR"]))
+        (seen[0] / "checkpoint").write_text("left behind")
+        assert Path(command[-1]).parent == seen[0].parent
+        return subprocess.CompletedProcess(command, -9, b"", b"")
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(child.subprocess, "run", run)
+    with pytest.raises(RowFailedError, match="killed by SIGKILL"):
+        run_in_child({})
+    assert seen[0].parent.parent == tmp_path
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,24 @@ def test_the_table_is_printed_and_the_folder_filled(child: Any, run: Any, tmp_pa
     assert len(child.jobs) == 6
 
 
+def test_preparations_are_asked_for_in_one_line(child: Any, run: Any) -> None:
+    asked = "none,classic,lower_case+punctuation,classic-stem,classic+spelling-stem+lemmas"
+    result = run("--modes", "tfidf", "--preprocess", asked, "-q")
+    assert result.exit_code == 0
+    assert [line.split("  ")[0] for line in result.stdout.splitlines()[2:7]] == [
+        "TF-IDF + logistic regression",
+        "TF-IDF, classic",
+        "TF-IDF, lower_case + punctuation",
+        "TF-IDF, classic - stem",
+        "TF-IDF, classic + spelling - stem + lemmas",
+    ]
+    assert [len(job.get("preprocess", [])) for job in child.jobs] == [0, 8, 2, 7, 9]
+    found = json.loads(run("--modes", "tfidf", "--preprocess", "each", "--json", "-q").stdout)
+    assert [line["name"] for line in found["table"]][2] == "TF-IDF, lower_case + html"
+    assert len(found["table"]) == 13
+    assert len(child.jobs) == 5 + 13 - 3, "none, classic and punctuation were there"
+
+
 def test_a_failed_row_is_told_by_the_exit_status(child: Any, run: Any) -> None:
     def fail(job: Any) -> None:
         raise RowFailedError("MemoryError")
@@ -85,6 +103,9 @@ def test_a_failed_row_is_told_by_the_exit_status(child: Any, run: Any) -> None:
         (("--alphas", "x"), "--alphas must be numbers"),
         (("--modes", ","), "modes must name at least one"),
         (("--r", "0"), "r must be a whole number"),
+        (("--preprocess", ","), "preprocess must name at least one"),
+        (("--preprocess", "none,classic-steem"), "'steem', which is no step of the preparation. Did you mean 'stem'"),
+        (("--preprocess", "classic", "--modes", "lora"), "'tfidf' is not among the modes. Add it to modes, or leave"),
         (("--plot", "table.jpeg"), r"--plot must end in one of .png, .svg, .pdf; found 'table.jpeg'"),
         (("--plot", "no/such/folder.png"), "The folder of --plot does not exist"),
         (("--output", "reviews.csv"), "reviews.csv is a file; a comparison needs a folder"),

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import hashlib
 import json
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +14,12 @@ import pytest
 from datasets import load_from_disk
 
 from sentlora import Comparison, compare
-from sentlora.comparison import comparing
+from sentlora.comparison import comparing, preparation, scratch
 from sentlora.comparison.child import RowFailedError
 from sentlora.comparison.progress import time_left
 from sentlora.comparison.store import Row
-from sentlora.errors import BackboneError, ConfigError, DataError, TargetError
+from sentlora.data import classic
+from sentlora.errors import BackboneError, ConfigError, DataError, MissingExtraError, TargetError
 
 
 @pytest.fixture
@@ -181,6 +186,148 @@ def test_texts_and_labels_make_a_comparison_without_a_folder(child: Any, toy_rev
     comparison = compare(pair, modes="tfidf", verbose=False)
     assert comparison.source == "texts and labels"
     assert not Path(child.jobs[0]["data"]).exists()  # a temporary folder, gone by now
+
+
+# --- prepared texts -----------------------------------------------------------------------------
+
+
+def test_each_preparation_is_a_row_of_tfidf(child: Any, measure: Any) -> None:
+    comparison = measure(modes=("majority", "tfidf"), preprocess=["none", "classic-stem", "punctuation"])
+    jobs = [(job["mode"], job.get("preprocess")) for job in child.jobs]
+    assert [mode for mode, _ in jobs] == ["majority", "tfidf", "tfidf", "tfidf"]
+    assert [steps for _, steps in jobs[:2]] == [None, None]
+    assert "stem" not in jobs[2][1] and "stop_words" in jobs[2][1]
+    assert jobs[3][1] == ["lower_case", "punctuation"]
+    assert [entry.name for entry in comparison.entries] == [
+        "majority class",
+        "TF-IDF + logistic regression",
+        "TF-IDF, classic - stem",
+        "TF-IDF, lower_case + punctuation",
+    ]
+    assert "snowballstemmer" not in comparison.versions
+    assert "emoji" in comparison.versions
+
+
+def test_prepared_rows_are_measured_once_and_the_plain_one_is_the_row_that_it_was(child: Any, measure: Any) -> None:
+    measure(modes="tfidf")
+    measure(modes="tfidf", preprocess=["none", "classic"])
+    assert [job.get("preprocess") is None for job in child.jobs] == [True, False]
+    again = measure(modes="tfidf", preprocess=["classic", "classic-stem", "none"])
+    assert len(child.jobs) == 3
+    assert [row.before for row in again.rows] == [True, False, True]
+
+
+def test_a_row_of_a_folder_of_before_is_still_found(child: Any, measure: Any, tmp_path: Path) -> None:
+    """Its name says what decided its figures; the names of rows that are there must never change."""
+    row = measure(modes="tfidf").rows[0]
+    (path,) = (tmp_path / "kept" / "rows").iterdir()
+    written = json.loads(path.read_text())
+    assert list(written) == ["mode", "seed", "settings", "figures", "error", "facts"]
+    run = {"mode": "tfidf", "seed": None, "settings": {}}
+    facts = {name: value for name, value in written["facts"].items() if name != "base"}
+    decides = json.dumps([1, run, facts], sort_keys=True)
+    assert path.name == f"tfidf-{hashlib.sha256(decides.encode()).hexdigest()[:12]}.json"
+    assert Row.from_dict({**written}) == row
+
+
+def test_another_stemmer_makes_other_rows_of_stems_alone(
+    child: Any, measure: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {"modes": "tfidf", "preprocess": ["none", "punctuation", "stem"]}
+    measure(**asked)
+    monkeypatch.setattr(preparation, "version", lambda package: "99.0")
+    measure(**asked)
+    assert [job.get("preprocess") for job in child.jobs[3:]] == [["lower_case", "stem"]]
+
+
+@pytest.mark.parametrize(
+    ("asked", "error", "message"),
+    [
+        ({"preprocess": "lowercase"}, ConfigError, "no step of the preparation. Did you mean 'lower_case'"),
+        ({"preprocess": ["none", "stem+lemmas"]}, ConfigError, "takes both stem and lemmas"),
+        ({"preprocess": []}, ConfigError, "preprocess must name at least one"),
+        (
+            {"preprocess": "classic", "modes": ("majority", "lora")},
+            ConfigError,
+            "preprocess= prepares the texts for TF-IDF alone, and 'tfidf' is not among the modes. Add it to modes",
+        ),
+        ({"preprocess": "none", "modes": "majority"}, ConfigError, "'tfidf' is not among the modes"),
+        ({"preprocess": "lemmas"}, MissingExtraError, "Finding lemmas needs the package 'simplemma'"),
+    ],
+    ids=str,
+)
+def test_a_preparation_that_cannot_work_is_told_before_any_data_are_read(
+    child: Any, measure: Any, asked: Any, error: Any, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "simplemma", None)
+    classic._lemma.cache_clear()
+    with pytest.raises(error, match=message):
+        measure(data="no such recipe", **asked)
+    assert child.jobs == []
+    assert not (tmp_path / "kept").exists()
+
+
+# --- what else lies in the folder ---------------------------------------------------------------
+
+
+def test_rows_of_earlier_calls_are_named_where_the_table_leaves_them_out(
+    child: Any, measure: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    measure(modes=("tfidf", "lora"), r=(2, 4), seeds=3)
+    assert "Note" not in capsys.readouterr().err
+    comparison = measure(modes=("tfidf", "lora"), r=4, preprocess=["none", "stem"], verbose=True)
+    assert [entry.name for entry in comparison.entries][1:] == ["TF-IDF, lower_case + stem", "LoRA r=4"]
+    said = capsys.readouterr().err
+    assert (
+        f"Note: 5 more measured rows lie in {tmp_path / 'kept'} and are not in this table: LoRA r=4 (seeds 1, 2); "
+        "LoRA r=2. Ask for everything in one call to see it in one table; nothing is measured twice.\n" in said
+    )
+    measure(modes="lora", r=(2, 4), seeds=3, verbose=True)
+    said = capsys.readouterr().err
+    assert "Note: 2 more measured rows lie in" in said
+    assert "not in this table: TF-IDF + logistic regression; TF-IDF, lower_case + stem. Ask" in said
+    jobs = len(child.jobs)
+    everything = measure(modes=("tfidf", "lora"), r=(2, 4), seeds=3, preprocess=["none", "stem"], verbose=True)
+    assert "more measured" not in capsys.readouterr().err
+    assert (len(everything.rows), len(child.jobs)) == (8, jobs)
+
+
+def test_rows_of_another_base_model_are_counted_apart(
+    child: Any, measure: Any, tiny_bert: str, tiny_t5: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    measure(modes=("lora", "majority"))
+    measure(modes="lora", base_model=tiny_t5, verbose=True)
+    said = capsys.readouterr().err
+    assert "Note: 1 more measured row lies in" in said and "is not in this table: majority class. Ask" in said
+    assert "Note: 1 measured row of another base model, or of other versions of the libraries, stays in" in said
+    measure(modes="majority", verbose=True)
+    assert "Note: 2 more measured rows lie in" in capsys.readouterr().err, "which base model is not asked then"
+
+
+def test_many_names_are_cut_short_and_other_files_left_alone(
+    child: Any, measure: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    measure(modes="lora", r=range(1, 12))
+    (tmp_path / "kept" / "rows" / "notes.json").write_text("[]")
+    (tmp_path / "kept" / "rows" / "half.json").write_text('{"mode": "lo')
+    measure(modes="lora", r=1, verbose=True)
+    said = capsys.readouterr().err
+    assert "Note: 10 more measured rows lie in" in said
+    assert "LoRA r=8; LoRA r=9; 2 others. Ask" in said
+    assert (tmp_path / "kept" / "rows" / "notes.json").exists()
+
+
+def test_what_a_killed_comparison_left_is_removed_at_the_next_start(
+    child: Any, measure: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    left = tmp_path / f"sentlora-row-{scratch._machine()}-{ended.pid}-abcd1234"
+    (left / "files").mkdir(parents=True)
+    measure(modes="majority", verbose=True)
+    assert not left.exists()
+    assert "Note: removed a folder of temporary files that a killed comparison had left.\n" in capsys.readouterr().err
 
 
 def test_the_time_left_is_that_of_the_same_mode(child: Any, measure: Any) -> None:

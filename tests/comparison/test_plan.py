@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sentlora.comparison.plan import MODES, Grid
+from sentlora.comparison.plan import MODES, Grid, Run
 from sentlora.errors import ConfigError
 from sentlora.settings import LEARNING_RATES, Settings
 
@@ -97,9 +97,40 @@ def test_settings_are_plain_json_even_of_numpy() -> None:
     assert (run.settings["r"], run.settings["batch_size"]) == (4, 2)
 
 
+def test_tfidf_is_tried_with_each_preparation_and_the_other_baseline_is_not() -> None:
+    grid = Grid(modes=("majority", "tfidf", "head"), preprocess=("none", "stem", "lower_case", "classic"), seeds=2)
+    runs = grid.runs()
+    assert [(run.mode, run.preprocess and len(run.preprocess)) for run in runs] == [
+        ("majority", None),
+        ("tfidf", None),
+        ("tfidf", 2),
+        ("tfidf", 8),
+        ("head", None),
+        ("head", None),
+    ]
+
+
+def test_a_run_of_before_reads_and_writes_as_it_did() -> None:
+    plain, stems, lora = Run("tfidf"), Run("tfidf", preprocess=("lower_case", "stem")), Run("lora", 0, {"r": 4})
+    assert plain.to_dict() == {"mode": "tfidf", "seed": None, "settings": {}}
+    assert lora.to_dict() == {"mode": "lora", "seed": 0, "settings": {"r": 4}}
+    for run in (plain, stems, lora, Run("tfidf", preprocess=())):
+        assert Run.from_dict(json.loads(json.dumps(run.to_dict()))) == run
+
+
+def test_a_setting_that_came_later_is_left_out_where_it_says_nothing() -> None:
+    (run,) = Grid(modes=("head",)).runs()
+    assert "augment" not in run.settings
+    (run,) = Grid(modes=("head",), settings={"augment": {"word_dropout": 0.1}}).runs()
+    assert run.settings["augment"]["word_dropout"] == 0.1
+
+
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
+        ({"modes": ("lora",), "preprocess": ("classic",)}, "'tfidf' is not among the modes"),
+        ({"preprocess": ()}, "preprocess must name at least one thing to compare"),
+        ({"preprocess": ("classics",)}, "Did you mean|is no step of the preparation"),
         (
             {"modes": ("lora", "adapter")},
             "modes must be of 'majority', 'tfidf', 'head', 'lora', 'full'; found 'adapter'",

@@ -78,6 +78,14 @@ def test_the_majority_has_the_share_of_the_larger_class_and_no_weights(job: Any)
     assert (figures["adapter_bytes"], figures["machine"]["threads"]) == (None, None)
 
 
+def test_tfidf_counts_the_words_of_the_texts_as_they_are_prepared(job: Any) -> None:
+    plain = row.measure(job("tfidf"))
+    assert row.measure({**job("tfidf"), "preprocess": ["lower_case"]})["trainable"] == plain["trainable"]
+    without = row.measure({**job("tfidf"), "preprocess": ["lower_case", "stop_words"]})
+    assert without["trainable"] < plain["trainable"], "'the', 'was', 'a' and 'and' are gone"
+    assert without["accuracy"] > 0.8
+
+
 def test_an_error_of_ours_ends_the_process_with_one_line(
     job: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from sentlora.comparison.plan import Grid
@@ -87,6 +88,60 @@ def test_lines_are_named_by_what_tells_them_apart(compared: Callable[..., Compar
         "LoRA r=8, cosine",
         "TF-IDF + logistic regression",
     ]
+
+
+def test_preparations_have_lines_of_their_own(compared: Callable[..., Comparison]) -> None:
+    asked = ("none", "classic+spelling-stem+lemmas", "none-lower_case", "stem")
+    comparison = compared(modes=("tfidf", "head"), preprocess=asked)
+    names = [
+        "TF-IDF + logistic regression",
+        "TF-IDF, classic + spelling - stem + lemmas",
+        "TF-IDF, none - lower_case",
+        "TF-IDF, lower_case + stem",
+        "head only",
+    ]
+    assert [entry.name for entry in comparison.entries] == names
+    frame = comparison.to_frame()
+    assert frame["name"].tolist() == names
+    steps = [None, *(name.removeprefix("TF-IDF, ") for name in names[1:4]), None]
+    assert [None if pd.isna(shown) else shown for shown in frame["preprocess"]] == steps
+    found = json.loads(comparison.to_json())
+    assert [line.get("preprocess") for line in found["table"]] == steps
+    assert [row.get("preprocess") for row in found["rows"]][2:] == [[], ["lower_case", "stem"], None]
+    assert Comparison.from_dict(found) == comparison
+
+
+@pytest.mark.parametrize(
+    ("grid", "words", "heading"),
+    [
+        ({"modes": ("lora",)}, "900 rows to train on, 100 to choose the epoch by, 100 to report on.", "best epoch"),
+        (
+            {"modes": ("lora", "tfidf"), "settings": {"keep": "last"}},
+            "900 rows to train on, 100 to watch the training by (the last epoch is kept), 100 to report on.",
+            "last epoch",
+        ),
+        (
+            {"modes": ("tfidf",)},
+            "900 rows to train on, 100 to report on; 100 more are held out to validate, which a baseline does not do.",
+            "best epoch",
+        ),
+    ],
+    ids=str,
+)
+def test_the_rows_to_validate_on_are_said_to_be_for_what_they_are(
+    compared: Callable[..., Comparison], grid: dict[str, Any], words: str, heading: str
+) -> None:
+    comparison = compared(**grid)
+    assert comparison.notes[0] == f"toy: {words}"
+    assert comparison.to_markdown().splitlines()[0].endswith(f"| {heading} |")
+    assert ("file: the saved weights" in str(comparison)) == (grid["modes"] != ("tfidf",))
+
+
+def test_rows_that_keep_different_epochs_stand_in_one_table(compared: Callable[..., Comparison]) -> None:
+    rows = (*compared(modes=("head",)).rows, *compared(modes=("lora",), settings={"keep": "last"}).rows)
+    comparison = Comparison(rows, "toy", SIZES, "minilm", {})
+    assert "100 to choose the epoch by where the best is kept, 100 to report on." in comparison.notes[0]
+    assert comparison.to_markdown().splitlines()[0].endswith("| epoch kept |")
 
 
 def test_what_all_have_in_common_is_said_once(compared: Callable[..., Comparison]) -> None:
@@ -193,6 +248,7 @@ def test_the_picture_takes_four_axes(compared: Callable[..., Comparison]) -> Non
 def test_no_text_of_the_picture_overlaps_another(compared: Callable[..., Comparison]) -> None:
     pytest.importorskip("matplotlib")
     grid = {"r": (4, 64), "targets": ("attention", "all-linear"), "schedulers": ("linear", "reduce-on-plateau")}
+    grid["preprocess"] = ("none", "none-lower_case", "classic+spelling-stem+lemmas-urls")
     figure = compared(lambda run: run.mode == "head", changed={"train_seconds": 12345.6}, seeds=3, **grid).plot()
     figure.draw_without_rendering()
     texts = list(figure.axes[0].get_yticklabels())

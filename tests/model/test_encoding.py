@@ -182,3 +182,34 @@ def test_a_tokenizer_without_special_tokens(t5_tokenizer: Any) -> None:
     bare.backend_tokenizer.post_processor = processors.TemplateProcessing(single="$A", special_tokens=[])
     assert special_tokens(bare) == ([], [])
     assert encode(bare, "a good film", max_length=60) == plain(bare, BEFORE + "a good film" + AFTER)
+
+
+# --- where a token stands --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("truncation", TRUNCATIONS)
+@pytest.mark.parametrize(("before", "after"), [(BEFORE, AFTER), ("Is: ", ""), ("", "")])
+@pytest.mark.parametrize("n", [0, 3, 60])
+def test_tokens_are_found_in_their_text(any_tokenizer: Any, truncation: str, before: str, after: str, n: int) -> None:
+    text = text_of(n)
+    encoder = TextEncoder(any_tokenizer, max_length=40, truncation=truncation, before=before, after=after)
+    found = encoder.locate(text)
+    assert {"input_ids": found.input_ids} == encoder.encode([text])[0]
+    assert len(found.places) == len(found.input_ids)
+    inside = [place for place in found.places if place is not None]
+    words = [text[first:last].strip() for first, last in inside]
+    kept = [i for i, place in enumerate(found.places) if place is not None]
+    assert words == [any_tokenizer.decode([found.input_ids[i]]).strip() for i in kept]
+    assert found.n_cut == n - len(inside)
+    assert (found.cut is None) == (found.n_cut == 0) == (n < 60)
+    if found.cut is not None:
+        assert len(text[slice(*found.cut)].split()) == found.n_cut
+        assert text[: found.cut[0]].split() + text[found.cut[1] :].split() == words
+
+
+def test_places_are_those_of_the_characters_that_were_handed_in(any_tokenizer: Any) -> None:
+    text = "A  GOOD\n film"
+    places = [place for place in TextEncoder(any_tokenizer, max_length=60).locate(text).places if place is not None]
+    # T5's tokenizers may have a token of the space in front of a word, which stands where the word begins.
+    covered = {place for first, last in places for place in range(first, last) if not text[place].isspace()}
+    assert covered == {place for place, character in enumerate(text) if not character.isspace()}

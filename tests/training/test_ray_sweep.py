@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -58,7 +59,8 @@ def test_two_workers_search_one_study(tmp_path: Path, capsys: pytest.CaptureFixt
     kept = {"storage": tmp_path / "sweep.db"}
     trials = searched(train, verbose=True, trials=14, **kept)
     said = capsys.readouterr().err.splitlines()
-    assert len(said) == 15, "one line for each trial, and none of Ray's"
+    assert said[0] == "Ray runs the trials in 2 processes, each of which loads its libraries first."
+    assert len(said) == 16, "one line for each trial, and none of Ray's"
     assert trials[0].params == DEFAULT and trials[0].is_default and not trials[0].in_space
     assert sum(trial.counts for trial in trials) == 14
     states = {trial.state for trial in trials}
@@ -77,6 +79,22 @@ def test_two_workers_search_one_study(tmp_path: Path, capsys: pytest.CaptureFixt
     assert [trial.params for trial in more[:15]] == [trial.params for trial in trials]
     assert sum(trial.counts for trial in more) == 16
     assert len(search(train, SPACE, DEFAULT, SearchRequest(trials=16, verbose=False, **kept))) == 17, "all were there"
+
+
+def test_the_start_of_the_processes_is_no_part_of_the_first_trial(tmp_path: Path) -> None:
+    began = time.time()
+
+    def train(params: Mapping[str, Any], watch: Watch) -> TrialScore:
+        (tmp_path / f"{time.time():.3f}").touch()
+        time.sleep(0.2)
+        watch(1, 0.5, True)
+        time.sleep(0.2)
+        return TrialScore(0.5, 1)
+
+    trials = searched(train, trials=2)
+    waited = min(float(path.name) for path in tmp_path.iterdir()) - began
+    assert waited > 1, "to start a process takes longer than that"
+    assert all(0.4 <= trial.seconds < 0.4 + waited / 2 for trial in trials)
 
 
 def test_an_error_of_ours_comes_home_as_it_was(tmp_path: Path) -> None:

@@ -365,6 +365,51 @@ def test_each_trial_is_one_line_with_the_best_so_far(capsys: pytest.CaptureFixtu
     assert capsys.readouterr().err == ""
 
 
+def test_trials_that_cannot_be_are_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("sentlora.training.study.time.monotonic", lambda: now[0])
+
+    def slow(params: Mapping[str, Any], watch: Watch) -> TrialScore:
+        now[0] += 40
+        return TrialScore(0.5, 1)
+
+    space = SearchSpace.of({"r": [4, 16, 32]})
+    searched(slow, space, {"r": 8}, trials=20, verbose=True)
+    said = capsys.readouterr().err.splitlines()
+    parts = [line.split("; ") for line in said[:4]]
+    assert [line[0].split(":")[0] for line in parts] == [
+        "trial 0",  # the classifier's own, which the space does not hold
+        "trial 1, 1 of 3",
+        "trial 2, 2 of 3",
+        "trial 3, 3 of 3",
+    ]
+    left = [next((part for part in line if part.endswith("left")), None) for line in parts]
+    assert left == ["about 2 min left", "about 80 s left", "about 40 s left", None]
+    assert said[4:] == ["The search space holds no more than what these 3 trials tried."]
+
+
+def test_time_counts_from_the_first_trial_that_really_began(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where processes have to be started for it."""
+    now = [0.0]
+    monkeypatch.setattr("sentlora.training.study.time.monotonic", lambda: now[0])
+    with quiet_optuna():
+        study = Study(SPACE, DEFAULT, SearchRequest(trials=5, verbose=False))
+        now[0] = 100.0
+        trial, _ = study.begin()
+        assert study._took() == 0
+        now[0] = 150.0
+        study.started(10)
+        assert study._took() == 10
+        study.end(trial, TrialScore(0.5, 1), seconds=10)
+        assert study._seconds_left() == 40
+        assert study.trials()[0].seconds == 10
+        now[0] = 160.0
+        study.started(1)
+        assert study._took() == 20, "the first that was heard of tells"
+
+
 def test_no_trial_begins_when_the_time_is_over(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     now = [0.0]
     monkeypatch.setattr("sentlora.training.study.time.monotonic", lambda: now[0])

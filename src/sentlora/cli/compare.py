@@ -27,6 +27,13 @@ def compare(
     schedulers: Annotated[str | None, typer.Option(help="linear,cosine,constant,one-cycle … (linear).")] = None,
     variants: Annotated[str | None, typer.Option(help="lora,rslora,dora,pissa,olora,lora+,ia3 (lora).")] = None,
     alphas: Annotated[str | None, typer.Option(help="LoRA scalings: 16,32, or times the rank: 1r,2r (16).")] = None,
+    preprocess: Annotated[
+        str | None,
+        typer.Option(
+            help="Texts for TF-IDF: none,classic,lower_case+punctuation,classic-stem … or each: every step in turn "
+            "(none)."
+        ),
+    ] = None,
     seeds: Annotated[int, typer.Option(help="How many seeds, from 0.")] = 1,
     n_train: Annotated[int | None, typer.Option(help="Stratified subsample of the training rows.")] = None,
     n_test: Annotated[int | None, typer.Option(help="Stratified subsample of the rows to report on.")] = None,
@@ -67,6 +74,7 @@ def compare(
         schedulers=_list("--schedulers", schedulers, str),
         variants=_list("--variants", variants, str),
         alphas=scalings,
+        preprocess=_list("--preprocess", preprocess, str),
         seeds=seeds,
         n_train=n_train,
         n_test=n_test,

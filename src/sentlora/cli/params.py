@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from sentlora.cli.root import Adapter, Layers, Variant, app, layers_of
+from sentlora.cli.root import Adapter, FreezeHead, Layers, RankPattern, Variant, app, layers_of, ranks_of
 
 
 @app.command()
@@ -18,8 +18,9 @@ def params(
     layers: Layers = None,
     variant: Variant = None,
     adapter: Adapter = None,
-    rank_pattern: Annotated[str | None, typer.Option(help="Ranks other than --r: query=16,mlp=4.")] = None,
-    freeze_head: Annotated[bool, typer.Option("--freeze-head", help="Leave the head as it is.")] = False,
+    rank_pattern: RankPattern = None,
+    quantization: Annotated[str | None, typer.Option(help="Hold the frozen weights in 8bit or 4bit (off).")] = None,
+    freeze_head: FreezeHead = False,
     num_labels: Annotated[int, typer.Option(help="Classes of the head.", min=2)] = 2,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -36,35 +37,28 @@ def params(
             "layers": layers_of(layers),
             "variant": variant,
             "adapter": adapter,
-            "rank_pattern": _ranks(rank_pattern),
+            "rank_pattern": ranks_of(rank_pattern),
+            "quantization": quantization,
             "train_head": False if freeze_head else None,
         }
     )
     from sentlora.model.backbone import load_config
     from sentlora.model.counting import count_from_config
 
-    count = count_from_config(load_config(base), settings, num_labels)
+    config = load_config(base, alone=True)
+    count = count_from_config(config, settings, num_labels)
     if as_json:
         print(json.dumps(count.to_dict()))
         return
     print(f"trainable:     {count.trainable:,} ({count.percent:.2f} %)")
     print(f"without head:  {count.trainable_without_head:,}")
     print(f"total:         {count.total:,}")
-    print(f"{count.file + ':':<14} {count.adapter_bytes / 1e3:,.0f} kB")
+    print(f"{count.file + ':':<14} {_size(count.adapter_bytes, settings.adapter, config.is_encoder_decoder)}")
     print(f"optimizer:     {count.optimizer_bytes / 1e6:,.1f} MB in training (AdamW)")
 
 
-def _ranks(text: str | None) -> dict[str, int] | None:
-    """Turn ``query=16,mlp=4`` into ranks by role or module name."""
-    from sentlora.errors import ConfigError
-
-    ranks: dict[str, int] = {}
-    for part in (text or "").split(","):
-        name, _, number = (piece.strip() for piece in part.partition("="))
-        if part.strip() and not (name and number.isdecimal() and name not in ranks):
-            raise ConfigError(
-                f"--rank-pattern takes each role once with its rank, such as query=16,mlp=4; found {text!r}."
-            )
-        if part.strip():
-            ranks[name] = int(number)
-    return ranks or None
+def _size(saved: int, adapter: str, writes_text: bool) -> str:
+    if adapter != "none":
+        return f"{saved / 1e3:,.0f} kB"
+    # A head that nobody trained is saved all the same, as it starts at random; words to answer with need none.
+    return "-" if writes_text else f"{saved / 1e3:,.0f} kB (the untrained head)"

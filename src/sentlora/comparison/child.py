@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
+
+from sentlora.comparison.scratch import scratch
 
 Runner = Callable[[Mapping[str, Any]], dict[str, Any]]
 
@@ -30,11 +31,14 @@ def run_in_child(job: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         RowFailedError: If the process ended without figures; says with which words.
     """
-    with tempfile.TemporaryDirectory(prefix="sentlora-row-") as folder:
-        asked, result = Path(folder) / "job.json", Path(folder) / "result.json"
+    with scratch("row") as folder:
+        asked, result, spare = folder / "job.json", folder / "result.json", folder / "files"
         asked.write_text(json.dumps(job), encoding="utf-8")
+        spare.mkdir()
         command = [sys.executable, "-m", "sentlora.comparison.row", str(asked), str(result)]
-        ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        # Whatever the process leaves behind, such as checkpoints when it is killed, lies in the folder of this row.
+        own = os.environ | dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(spare))
+        ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, env=own)
         if ended.returncode == 0 and result.is_file():
             return dict(json.loads(result.read_text(encoding="utf-8")))
     raise RowFailedError(_words(ended.returncode, ended.stderr.decode("utf-8", errors="replace")))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,7 +14,9 @@ from sentlora.comparison.child import RowFailedError, run_in_child
 from sentlora.comparison.entries import entries
 from sentlora.comparison.frozen import check_folder, freeze, keep
 from sentlora.comparison.plan import BASELINES, Grid, Run
+from sentlora.comparison.preparation import versions_of
 from sentlora.comparison.progress import line_of, time_left
+from sentlora.comparison.scratch import remove_orphans, scratch
 from sentlora.comparison.store import Row, Store
 from sentlora.comparison.table import Comparison
 from sentlora.console import say
@@ -23,6 +24,7 @@ from sentlora.data.columns import read_data
 from sentlora.data.prompts import Prompt
 from sentlora.labels import LabelMap
 
+_SHOWN_NAMES = 8
 _PACKAGES = ("sentlora", "torch", "transformers", "peft", "scikit-learn")
 
 
@@ -36,6 +38,7 @@ def compare(
     schedulers: str | Sequence[str] | None = None,
     variants: str | Sequence[str] | None = None,
     alphas: float | str | Sequence[float | str] | None = None,
+    preprocess: str | Sequence[str] | None = None,
     seeds: int = 1,
     n_train: int | None = None,
     n_test: int | None = None,
@@ -54,8 +57,8 @@ def compare(
     is shown as failed, and the others go on.
 
     LoRA is tried with each of ``r``, ``targets``, ``variants``, ``alphas`` and ``schedulers`` combined with each of
-    the others. The head alone and full fine-tuning are tried with each of ``schedulers``. What is left at None is the
-    recipe's, where the data are a recipe, or else the library's.
+    the others. The head alone and full fine-tuning are tried with each of ``schedulers``, and TF-IDF with each of
+    ``preprocess``. What is left at None is the recipe's, where the data are a recipe, or else the library's.
 
     Args:
         data: What ``SentimentLoRA.fit`` takes: a recipe name, a DatasetDict, a DataFrame, a file, …; or a pair of
@@ -69,6 +72,10 @@ def compare(
         variants: ``lora``, ``rslora``, ``dora``, ``pissa``, ``olora``, ``lora+``, ``ia3``.
         alphas: Scalings: numbers, or multiples of the rank such as ``"2r"``. At one number for all ranks, a lower rank
             also takes larger steps.
+        preprocess: Preparations of the texts for TF-IDF, one row for each: ``none`` (TF-IDF as it is, which writes
+            everything small), ``classic``, or steps of :func:`sentlora.data.classic.classic` put together, such as
+            ``"lower_case+punctuation"``, ``"classic-stem"`` or ``"none-lower_case"``. ``each`` tries all steps one at a
+            time.
         seeds: How many seeds, from 0: of initialisation, dropout and the order of rows, and never of the draw of rows.
         n_train: Stratified sample of the training rows, from which the validation rows are held out.
         n_test: Stratified sample of the rows to report on.
@@ -85,8 +92,9 @@ def compare(
         The comparison: print it, or see ``to_markdown``, ``to_json``, ``to_frame`` and ``plot``.
 
     Raises:
-        ConfigError: If a mode or a setting cannot work, or the folder holds something else, or other data; all of it
-            before anything is trained.
+        ConfigError: If a mode, a setting or a preparation cannot work, or the folder holds something else, or other
+            data; all of it before anything is trained.
+        MissingExtraError: If a preparation needs a package that is not installed.
         BackboneError: If the base model cannot be loaded.
         TargetError: If a target names nothing in the base model.
         DataError: If the data cannot be used as they are.
@@ -104,10 +112,12 @@ def compare(
             "schedulers": schedulers,
             "variants": variants,
             "alphas": alphas,
+            "preprocess": preprocess,
         }.items()
         if value is not None
     }
     grid = Grid(**asked, seeds=seeds, settings=settings or {})
+    _say_orphans(remove_orphans(), verbose=verbose)
     with _place(folder) as place:
         check_folder(place)
         if modes is None:
@@ -137,6 +147,8 @@ def compare(
         job = {"data": str(keep(rows, place, verbose=verbose)), "base_model": base_model}
         store = Store(place, facts, verbose=verbose)
         measured = list(measure_rows(runs, job, store, fresh=fresh, verbose=verbose))
+        _say_others(store, measured, place, verbose=verbose)
+    versions |= versions_of([run.preprocess for run in runs])
     return Comparison(tuple(measured), rows.source, sizes, base_model, versions)
 
 
@@ -157,7 +169,9 @@ def measure_rows(
     """
     names = {id(row.run): entry.name for entry in entries([Row(run) for run in runs]) for row in entry.rows}
     kept = {} if fresh else {id(run): row for run in runs if (row := store.read(run)) is not None}
-    say(f"Comparison: {len(runs) - len(kept)} rows to measure, {len(kept)} measured before.", verbose=verbose)
+    missing = len(runs) - len(kept)
+    rows = "row" if missing == 1 else "rows"
+    say(f"Comparison: {missing} {rows} to measure, {len(kept)} measured before.", verbose=verbose)
     done = list(kept.values())
     for number, run in enumerate(runs, start=1):
         row = kept.get(id(run)) or _measured(run, job)
@@ -173,10 +187,49 @@ def measure_rows(
 def _measured(run: Run, job: Mapping[str, str]) -> Row:
     started = time.perf_counter()
     try:
-        figures = run_in_child({**job, "mode": run.mode, "settings": dict(run.settings)})
+        figures = run_in_child({**job, **run.to_dict()})
     except RowFailedError as error:
         return Row(run, error=str(error))
     return Row(run, {**figures, "wall_seconds": time.perf_counter() - started})
+
+
+def _say_orphans(removed: int, *, verbose: bool) -> None:
+    if removed:
+        of = "a folder" if removed == 1 else f"{removed} folders"
+        say(f"Note: removed {of} of temporary files that a killed comparison had left.", verbose=verbose)
+
+
+def _say_others(store: Store, measured: Sequence[Row], place: Path, *, verbose: bool) -> None:
+    """Say what else was measured in the folder, as the table of an earlier call may have shown it."""
+    alike, foreign = store.others([row.run for row in measured])
+    if alike:
+        many = len(alike) > 1
+        say(
+            f"Note: {len(alike)} more measured {'rows' if many else 'row'} {'lie' if many else 'lies'} in {place} and "
+            f"{'are' if many else 'is'} not in this table: {_names_of(alike, measured)}. Ask for everything in one "
+            "call to see it in one table; nothing is measured twice.",
+            verbose=verbose,
+        )
+    if foreign:
+        rows = "1 measured row" if foreign == 1 else f"{foreign} measured rows"
+        say(
+            f"Note: {rows} of another base model, or of other versions of the libraries, "
+            f"{'stays' if foreign == 1 else 'stay'} in {place}.",
+            verbose=verbose,
+        )
+
+
+def _names_of(rows: Sequence[Row], measured: Sequence[Row]) -> str:
+    """Name some rows as the table would that holds all of them; seeds only where some of them are in it already."""
+    left, names = {id(row) for row in rows}, []
+    for entry in entries([*measured, *rows]):
+        seeds = [str(row.run.seed) for row in entry.rows if id(row) in left]
+        if len(seeds) == len(entry.rows):
+            names.append(entry.name)
+        elif seeds:
+            names.append(f"{entry.name} ({'seed' if len(seeds) == 1 else 'seeds'} {', '.join(seeds)})")
+    shown = names[:_SHOWN_NAMES] + ([f"{len(names) - _SHOWN_NAMES} others"] if len(names) > _SHOWN_NAMES else [])
+    return "; ".join(shown)
 
 
 def _several(value: Any) -> tuple[Any, ...]:
@@ -189,5 +242,5 @@ def _place(folder: str | Path | None) -> Iterator[Path]:
     if folder is not None:
         yield Path(folder).expanduser().resolve()
         return
-    with tempfile.TemporaryDirectory(prefix="sentlora-comparison-", ignore_cleanup_errors=True) as temporary:
-        yield Path(temporary)
+    with scratch("comparison") as temporary:
+        yield temporary

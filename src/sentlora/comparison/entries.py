@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sentlora.comparison.plan import BASELINES, Run
+from sentlora.comparison.preparation import named
 from sentlora.comparison.store import Row
 from sentlora.evaluation.metrics import wilson_interval
 
@@ -75,7 +76,7 @@ def entries(rows: Sequence[Row]) -> list[Entry]:
     """
     groups: dict[str, list[Row]] = {}
     for row in rows:
-        groups.setdefault(json.dumps([row.run.mode, _without_seed(row.run)], sort_keys=True), []).append(row)
+        groups.setdefault(json.dumps(_without_seed(row.run), sort_keys=True), []).append(row)
     names = _names([group[0].run for group in groups.values()])
     return [Entry(name, tuple(group)) for name, group in zip(names, groups.values(), strict=True)]
 
@@ -93,9 +94,20 @@ def shared_settings(rows: Sequence[Row]) -> str:
         told += [_told(name, among[0]) for name in names if among and len(_varied(name, among)) == 1]
     if runs:
         told.append(_by_mode("epochs", runs))
-        told += [_told(name, runs[0]) for name in ("keep", "batch_size", "max_length", "truncation")]
+        told += [_told(name, runs[0]) for name in ("keep", "batch_size", "max_length", "truncation", "quantization")]
+        added = runs[0].settings.get("augment") or {}
+        told += [f"augment ({', '.join(f'{name}={value}' for name, value in added.items())})"] if added else []
         told.append(_by_mode("learning_rate", runs))
     return ", ".join(part for part in told if part)
+
+
+def kept_epochs(rows: Sequence[Row]) -> set[str]:
+    """Return which epochs the trained rows keep the weights of: ``best``, ``last``, or both in one comparison.
+
+    Args:
+        rows: Rows of one comparison; none of them trained gives an empty set.
+    """
+    return {row.run.settings["keep"] or "best" for row in rows if row.run.mode not in BASELINES}
 
 
 def _by_mode(name: str, runs: Sequence[Run]) -> str:
@@ -128,7 +140,7 @@ def _names(runs: Sequence[Run]) -> list[str]:
 
 def _name(run: Run, several: Mapping[str, bool]) -> str:
     if run.mode in BASELINES:
-        return _MODES[run.mode]
+        return _MODES[run.mode] if run.preprocess is None else f"TF-IDF, {named(run.preprocess)}"
     settings, parts = run.settings, []
     if run.mode == "lora":
         ranked = settings["variant"] != "ia3"
@@ -146,7 +158,8 @@ def _varied(name: str, runs: Sequence[Run]) -> set[str]:
 
 
 def _without_seed(run: Run) -> dict[str, Any]:
-    return {name: value for name, value in run.settings.items() if name != "seed"}
+    settings = {name: value for name, value in run.settings.items() if name != "seed"}
+    return {**run.to_dict(), "seed": None, "settings": settings}
 
 
 def _shown(value: Any) -> str:

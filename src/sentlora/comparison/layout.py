@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sentlora.comparison.entries import Entry
+from sentlora.comparison.entries import Entry, kept_epochs
 
 HEADER = ("", "accuracy", "95 % interval", "macro F1", "ROC-AUC", "trainable", "file kB", "fit s", "peak MB")
-_LAST = "best epoch"
 _GPU = "GPU MB"
 _NONE = "-"
 
@@ -22,7 +21,9 @@ def as_cells(entries: Sequence[Entry]) -> tuple[list[str], list[list[str]]]:
         The headings, and the cells of each line.
     """
     gpu = any(entry.values("gpu_bytes") for entry in entries)
-    return [*HEADER, *([_GPU] if gpu else []), _LAST], [_cells(entry, gpu=gpu) for entry in entries]
+    kept = kept_epochs([row for entry in entries for row in entry.rows])
+    epoch = "epoch kept" if len(kept) > 1 else f"{next(iter(kept), 'best')} epoch"
+    return [*HEADER, *([_GPU] if gpu else []), epoch], [_cells(entry, gpu=gpu) for entry in entries]
 
 
 def figure(entry: Entry, name: str, how: str, unit: float = 1) -> str:

@@ -10,6 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sentlora.augmentation import Augmentation
+from sentlora.comparison.preparation import Steps, preparations, require
+from sentlora.data.augment import check_ready
 from sentlora.errors import ConfigError
 from sentlora.settings import Settings
 from sentlora.training.arguments import resolve_settings
@@ -28,6 +31,8 @@ _COMPARED = {
     "seed": "seeds",
 }
 _ABOUT_MATRICES = ("variant", "r", "alpha", "dropout", "targets", "layers", "rank_pattern")
+# Settings that came later than the first rows; left out where they say nothing, so that such rows are found again.
+_LATER = ("augment",)
 _TIMES_RANK = re.compile(r"(\d+(?:\.\d+)?)r")
 
 
@@ -38,12 +43,29 @@ class Run:
     Attributes:
         mode: One of ``MODES``.
         seed: What initialisation, dropout and the order of rows depend on; None where nothing does.
-        settings: Every setting, as plain JSON values; none for a baseline.
+        settings: The settings, as plain JSON values; none for a baseline.
+        preprocess: The steps by which TF-IDF has its texts prepared; None where it takes them as they are.
     """
 
     mode: str
     seed: int | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    preprocess: Steps = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values; without ``preprocess`` where there is none, as before there was any."""
+        found = {"mode": self.mode, "seed": self.seed, "settings": dict(self.settings)}
+        return found if self.preprocess is None else {**found, "preprocess": list(self.preprocess)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Run:
+        """Read what :meth:`to_dict` wrote.
+
+        Raises:
+            KeyError: If something is missing.
+        """
+        steps = tuple(data["preprocess"]) if "preprocess" in data else None
+        return cls(data["mode"], data["seed"], dict(data["settings"]), steps)
 
 
 @dataclass(frozen=True)
@@ -57,11 +79,14 @@ class Grid:
         variants: Kinds of LoRA.
         alphas: Scalings of LoRA; a number, or a multiple of the rank such as ``"2r"``.
         schedulers: Shapes of the learning rate, for all modes that are trained.
+        preprocess: Preparations of the texts for TF-IDF, see :mod:`sentlora.comparison.preparation`; None is TF-IDF
+            as it is.
         seeds: How many seeds, from 0.
         settings: What all of them share.
 
     Raises:
-        ConfigError: If a mode is unknown, a list is empty, or a setting cannot work.
+        ConfigError: If a mode is unknown, a list is empty, or a setting or a preparation cannot work.
+        MissingExtraError: If a preparation needs a package that is not installed.
     """
 
     modes: tuple[str, ...] = MODES
@@ -70,13 +95,16 @@ class Grid:
     variants: tuple[str | None, ...] = (None,)
     alphas: tuple[float | str | None, ...] = (None,)
     schedulers: tuple[str | None, ...] = (None,)
+    preprocess: tuple[str | None, ...] | None = None
     seeds: int = 1
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check all that can be checked without data and without a model."""
-        for name in ("modes", "r", "targets", "variants", "alphas", "schedulers"):
+        for name in ("modes", "r", "targets", "variants", "alphas", "schedulers", "preprocess"):
             choices = getattr(self, name)
+            if choices is None:
+                continue
             if not choices:
                 raise ConfigError(f"{name} must name at least one thing to compare; found none.")
             object.__setattr__(self, name, tuple(choices))
@@ -88,7 +116,18 @@ class Grid:
         for name, argument in _COMPARED.items():
             if name in self.settings:
                 raise ConfigError(f"settings holds {name!r}, which is compared; pass {argument}= instead.")
+        self._check_preparations()
         self.runs()
+        check_ready(Augmentation.of(self.settings.get("augment")))  # once, in place of an error in every row
+
+    def _check_preparations(self) -> None:
+        for steps in preparations(self.preprocess):
+            require(steps)
+        if self.preprocess is not None and "tfidf" not in self.modes:
+            raise ConfigError(
+                "preprocess= prepares the texts for TF-IDF alone, and 'tfidf' is not among the modes. Add it to "
+                "modes, or leave preprocess out."
+            )
 
     def runs(self, recipe: Mapping[str, Any] | None = None, rows: tuple[int, int] | None = None) -> list[Run]:
         """Return what to measure, in order: all of the first seed, then all of the next.
@@ -105,12 +144,13 @@ class Grid:
         for seed in range(self.seeds):
             for mode in self.modes:
                 for run in self._runs_of(mode, seed, recipe or {}, rows):
-                    found.setdefault(json.dumps(dataclasses.asdict(run), sort_keys=True), run)
+                    found.setdefault(json.dumps(run.to_dict(), sort_keys=True), run)
         return list(found.values())
 
     def _runs_of(self, mode: str, seed: int, recipe: Mapping[str, Any], rows: tuple[int, int] | None) -> Iterator[Run]:
         if mode in BASELINES:
-            yield Run(mode)
+            prepared = preparations(self.preprocess) if mode == "tfidf" else (None,)
+            yield from (Run(mode, preprocess=steps) for steps in prepared)
             return
         if mode != "lora":
             recipe = {name: value for name, value in recipe.items() if name not in _ABOUT_MATRICES}
@@ -124,7 +164,8 @@ class Grid:
                 settings = dataclasses.replace(settings, alpha=_scaled(alpha, settings.r))
             if rows is not None:
                 settings = settings.settled_for(*rows)
-            yield Run(mode, seed, settings.to_dict())
+            written = settings.to_dict()
+            yield Run(mode, seed, {name: written[name] for name in written if name not in _LATER or written[name]})
 
     def _choices(self, mode: str) -> Iterator[tuple[dict[str, Any], float | str | None]]:
         if mode != "lora":

@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ import datasets
 from datasets import DatasetDict
 
 from sentlora.comparison.memory import peak_memory
+from sentlora.comparison.preparation import switches_of
+from sentlora.data.classic import classic
 from sentlora.data.columns import read_data
 from sentlora.errors import SentloraError
 from sentlora.evaluation.baselines import evaluate_baseline, majority_classifier, tfidf_classifier
@@ -58,7 +61,7 @@ def measure(job: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         job: ``mode`` and ``settings`` of the run (none of a baseline), ``data`` (the folder of the frozen rows) and
-            ``base_model``.
+            ``base_model``; of TF-IDF with prepared texts also the steps, ``preprocess``.
 
     Returns:
         ``accuracy`` with its Wilson interval ``accuracy_low`` and ``accuracy_high``, ``f1_macro``, ``roc_auc``,
@@ -66,7 +69,7 @@ def measure(job: Mapping[str, Any]) -> dict[str, Any]:
         ``machine``; None where there is no such figure.
     """
     splits = datasets.load_from_disk(job["data"])
-    return _trained(job, splits) if job["settings"] else _baseline(job["mode"], splits)
+    return _trained(job, splits) if job["settings"] else _baseline(job["mode"], job.get("preprocess"), splits)
 
 
 class _Watched:
@@ -84,10 +87,11 @@ class _Watched:
         self.classes_ = self.inner.classes_
 
 
-def _baseline(mode: str, splits: DatasetDict) -> dict[str, Any]:
+def _baseline(mode: str, steps: Sequence[str] | None, splits: DatasetDict) -> dict[str, Any]:
     data = read_data(splits, verbose=False)
     train, test = data.splits["train"], data.splits["test"]
-    classifier = _Watched(majority_classifier() if mode == "majority" else tfidf_classifier())
+    prepare = None if steps is None else partial(classic, **switches_of(steps))
+    classifier = _Watched(majority_classifier() if mode == "majority" else tfidf_classifier(preprocess=prepare))
     report = evaluate_baseline(
         classifier, train["text"][:], train["label"][:], test["text"][:], test["label"][:], data.labels
     )
@@ -113,8 +117,9 @@ def _trained(job: Mapping[str, Any], splits: DatasetDict) -> dict[str, Any]:
     # What leaks was told when the rows were drawn.
     clf = SentimentLoRA(job["base_model"], **job["settings"], allow_leaks=True, verbose=False)
     started = time.perf_counter()
-    # Training never sees the rows that the figures are on.
-    clf.fit(DatasetDict({name: splits[name] for name in ("train", "validation")}))
+    # Training never sees the rows that the figures are on; an augmented copy must not happen to be one of them.
+    seen = DatasetDict({name: splits[name] for name in ("train", "validation")})
+    clf.fit(seen, held_out=splits["test"]["text"][:])
     seconds, peak = time.perf_counter() - started, peak_memory()
     gpu = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
     report = clf.evaluate(splits["test"])

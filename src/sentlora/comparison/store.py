@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sentlora.comparison.plan import BASELINES, Run
+from sentlora.comparison.plan import BASELINES, MODES, Run
+from sentlora.comparison.preparation import facts_of
 from sentlora.console import say
 from sentlora.errors import ConfigError
 
@@ -37,7 +37,7 @@ class Row:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        return {**dataclasses.asdict(self.run), "figures": self.figures, "error": self.error}
+        return {**self.run.to_dict(), "figures": self.figures, "error": self.error}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], *, before: bool = False) -> Row:
@@ -46,8 +46,14 @@ class Row:
         Raises:
             KeyError: If something is missing.
         """
-        run = Run(data["mode"], data["seed"], dict(data["settings"]))
-        return cls(run, data["figures"], data["error"], before)
+        return cls(Run.from_dict(data), data["figures"], data["error"], before)
+
+
+def _in_order(row: Row) -> tuple[Any, ...]:
+    """Return what rows are ordered by where nobody has asked for them in an order: mode, rank, the other settings."""
+    run = row.run
+    mode = MODES.index(run.mode) if run.mode in MODES else len(MODES)
+    return mode, run.settings.get("r") or 0, run.preprocess is not None, json.dumps(run.to_dict(), sort_keys=True)
 
 
 class Store:
@@ -75,6 +81,32 @@ class Store:
             return None
         return row if row.figures is not None else None
 
+    def others(self, asked: Sequence[Run]) -> tuple[list[Row], int]:
+        """Return what the folder holds besides some runs.
+
+        Args:
+            asked: The runs that are known to the caller.
+
+        Returns:
+            The rows that another call could show in one table with them; and how many more were measured with another
+            base model or other versions of the libraries.
+        """
+        known, alike, foreign = {self._path(run) for run in asked}, [], 0
+        for path in sorted(self._folder.glob("*.json")):
+            if path in known:
+                continue
+            try:
+                written = json.loads(path.read_text(encoding="utf-8"))
+                row, facts = Row.from_dict(written, before=True), dict(written["facts"])
+            except (ValueError, KeyError, TypeError):  # told when it is asked for
+                continue
+            # Where this call trains nothing, it knows no base model.
+            if all(facts.get(name) == value for name, value in self._facts_for(row.run).items() if value):
+                alike.append(row)
+            else:
+                foreign += 1
+        return sorted(alike, key=_in_order), foreign
+
     def write(self, row: Row) -> None:
         """Write a row, whole or not at all.
 
@@ -83,7 +115,8 @@ class Store:
         """
         path = self._path(row.run)
         draft = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
-        text = json.dumps({**row.to_dict(), "facts": dict(self._facts)}, indent=2, allow_nan=False)
+        facts = {**self._facts, **facts_of(row.run.preprocess)}
+        text = json.dumps({**row.to_dict(), "facts": facts}, indent=2, allow_nan=False)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             draft.write_text(text + "\n", encoding="utf-8")
@@ -92,9 +125,12 @@ class Store:
             draft.unlink(missing_ok=True)
             raise ConfigError(f"Cannot write to {self._folder}: {error.strerror}. Free some space there.") from error
 
-    def _path(self, run: Run) -> Path:
+    def _facts_for(self, run: Run) -> dict[str, Any]:
         # A baseline has no base model: another one leaves its figures as they are.
-        facts = {k: v for k, v in self._facts.items() if k != "base" or run.mode not in BASELINES}
-        decides = json.dumps([SCHEMA, dataclasses.asdict(run), facts], sort_keys=True)
+        return {k: v for k, v in self._facts.items() if k != "base" or run.mode not in BASELINES}
+
+    def _path(self, run: Run) -> Path:
+        facts = self._facts_for(run) | facts_of(run.preprocess)
+        decides = json.dumps([SCHEMA, run.to_dict(), facts], sort_keys=True)
         seed = "" if run.seed is None else f"-seed{run.seed}"
         return self._folder / f"{run.mode}{seed}-{hashlib.sha256(decides.encode()).hexdigest()[:12]}.json"

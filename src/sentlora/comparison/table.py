@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pandas as pd
 
-from sentlora.comparison.entries import Entry, entries, shared_settings
+from sentlora.comparison.entries import Entry, entries, kept_epochs, shared_settings
 from sentlora.comparison.layout import as_cells
 from sentlora.comparison.plan import BASELINES
+from sentlora.comparison.preparation import named
 from sentlora.comparison.store import SCHEMA, Row
 from sentlora.console import say
 from sentlora.errors import ConfigError, MissingExtraError
@@ -70,8 +71,13 @@ class Comparison:
     @property
     def notes(self) -> list[str]:
         """What has to be known to read the table, line by line; what failed comes last."""
-        train, validation, test = (f"{self.sizes[name]:,}" for name in ("train", "validation", "test"))
-        lines = [f"{self.source}: {train} rows to train on, {validation} to choose the epoch by, {test} to report on."]
+        test = f"{self.sizes['test']:,}"
+        kept = kept_epochs(self.rows)
+        idle = f"; {self.sizes['validation']:,} more are held out to validate, which a baseline does not do"
+        lines = [
+            f"{self.source}: {self.sizes['train']:,} rows to train on, {self._validation(kept)}{test} to report on"
+            f"{'' if kept else idle}."
+        ]
         if shared := shared_settings(self.rows):
             lines.append(f"Base model {self.base_model}; in common: {shared}.")
         seeds = max((len(entry.rows) for entry in self.entries), default=1)
@@ -79,10 +85,18 @@ class Comparison:
             lines.append(f"± is the sample standard deviation over n = {seeds} seeds; a baseline needs none.")
         of = "mean accuracy" if seeds > 1 else "accuracy"
         lines.append(f"The 95 % interval is Wilson's: what another {test} rows would leave plausible for the {of}.")
-        file = "file: the saved weights, of full fine-tuning the whole model"
-        lines.append(f"fit: training alone; peak: memory of the row's own process, libraries included; {file}.")
+        file = "; file: the saved weights, of full fine-tuning the whole model" if kept else ""
+        lines.append(f"fit: training alone; peak: memory of the row's own process, libraries included{file}.")
         lines.append(self._where())
         return lines + self._failures()
+
+    def _validation(self, kept: set[str]) -> str:
+        rows = f"{self.sizes['validation']:,}"
+        if not kept:
+            return ""
+        if kept == {"last"}:
+            return f"{rows} to watch the training by (the last epoch is kept), "
+        return f"{rows} to choose the epoch by{' where the best is kept' if len(kept) > 1 else ''}, "
 
     def _where(self) -> str:
         machines = [row.figures["machine"] for row in self.rows if row.figures is not None]
@@ -120,7 +134,9 @@ class Comparison:
         names = {id(row): entry.name for entry in self.entries for row in entry.rows}
         lines = []
         for row in self.rows:
+            steps = row.run.preprocess
             line = {"name": names[id(row)], "mode": row.run.mode, "seed": row.run.seed}
+            line["preprocess"] = None if steps is None else named(steps)
             line |= {name: row.run.settings.get(name) for name in _SHOWN_SETTINGS}
             line |= {name: (row.figures or {}).get(name) for name in _FIGURES}
             lines.append({**line, "error": row.error})
@@ -136,6 +152,7 @@ class Comparison:
             "versions": dict(self.versions),
             "table": [
                 {"name": entry.name, "mode": entry.run.mode, "seeds": len(entry.rows)}
+                | ({} if entry.run.preprocess is None else {"preprocess": named(entry.run.preprocess)})
                 | {name: {"mean": entry.mean(name), "sd": entry.sd(name)} for name in _FIGURES}
                 for entry in self.entries
             ],

@@ -77,7 +77,7 @@ def tfidf_classifier(
         ngram_range=(1, 2),
         sublinear_tf=True,
         min_df=min_df,
-        token_pattern=r"(?u)\b\w+\b",
+        token_pattern=r"(?u)\b\w+\b",  # noqa: S106  a pattern of words, no password
         preprocessor=preprocess,
     )
     return make_pipeline(words, LogisticRegression(C=c, max_iter=1000, random_state=seed))

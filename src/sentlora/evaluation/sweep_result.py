@@ -173,8 +173,17 @@ class SweepResult:
         return [
             f"Validation macro F1 {self.best_value:.4f}, {gain}on {self.validation_rows:,} rows, where its standard "
             f"error is about {error:.3f}.",
-            f"It is the highest of {len(self._ranked())} on one split, and so too high by a little.",
+            self._chosen_from(),
         ]
+
+    def _chosen_from(self) -> str:
+        """Say how many trials could have been the best; the classifier's own settings may lie outside of the space."""
+        ranked = self._ranked()
+        could = sum(trial.in_space for trial in ranked)
+        besides = " of the search space" if could < len(ranked) else ""
+        if could == 1:
+            return f"It is the only finished trial{besides}, so nothing was chosen by it."
+        return f"It is the highest of {could}{besides} on one split, and so too high by a little."
 
 
 def _table(trials: list[Trial], default: Trial | None) -> list[str]:

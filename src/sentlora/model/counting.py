@@ -13,7 +13,7 @@ from transformers import AutoModelForSeq2SeqLM, AutoModelForSequenceClassificati
 
 from sentlora.model.architectures import base_of, has_own_output_matrix, in_head
 from sentlora.model.modes import adapt
-from sentlora.model.quantization import number_of_weights
+from sentlora.model.quantization import check_quantized_kind, kept_whole, number_of_weights
 from sentlora.model.variants import portable_weights, start_parameters
 from sentlora.settings import Settings
 
@@ -102,11 +102,16 @@ def count_from_config(
         num_labels: Classes of the head; an encoder-decoder has none.
         lora: The user's own LoraConfig, in place of the settings.
 
+    Raises:
+        ConfigError: If the weights cannot be quantised as the settings ask; bitsandbytes need not be installed.
+        TargetError: If a target, a layer or a key of ``rank_pattern`` names nothing in this model.
+
     Example:
         >>> from transformers import BertConfig
         >>> count_from_config(BertConfig(), Settings(r=4, targets="query,value")).trainable_without_head
         147456
     """
+    check_quantized_kind(settings, lora)
     config.num_labels = num_labels
     kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForSequenceClassification
     with torch.device("meta"):
@@ -114,6 +119,8 @@ def count_from_config(
         model = kind.from_config(config, dtype=torch.float32)
         if has_own_output_matrix(config):
             model.lm_head.weight = torch.nn.Parameter(torch.empty_like(model.lm_head.weight))
+        if settings.quantization is not None:
+            kept_whole(model, settings.quantization)
         return count_parameters(adapt(model, settings, lora))
 
 

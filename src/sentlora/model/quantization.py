@@ -57,6 +57,22 @@ def check_quantization(settings: Settings, device: torch.device, lora: LoraConfi
             f"{named} needs a CPU or a GPU of NVIDIA, AMD or Intel; this machine computes on {device.type!r}. "
             "Leave quantization out."
         )
+    check_quantized_kind(settings, lora)
+
+
+def check_quantized_kind(settings: Settings, lora: LoraConfig | None = None) -> None:
+    """Refuse a kind of adapter that quantised weights cannot carry on any machine.
+
+    Args:
+        settings: The settings; nothing is checked where they leave the weights as they are.
+        lora: The user's own LoraConfig, or None.
+
+    Raises:
+        ConfigError: If the kind of adapter rewrites the frozen weights, or fails over these.
+    """
+    if settings.quantization is None:
+        return
+    named = f"quantization={settings.quantization!r}"
     start = settings.variant if lora is None else str(lora.init_lora_weights)
     if start.startswith(_REWRITE_WEIGHTS):
         given = f"variant={start!r}" if lora is None else f"init_lora_weights={start!r}"
@@ -83,6 +99,25 @@ def quantization_config(quantization: str, model: Any, device: torch.device) -> 
     Raises:
         ConfigError: If the model has no linear layer that can be held in so few bits.
     """
+    return BitsAndBytesConfig(
+        load_in_8bit=quantization == "8bit",
+        load_in_4bit=quantization == "4bit",
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_compute_dtype=_compute_dtype(device),
+        llm_int8_skip_modules=kept_whole(model, quantization),
+    )
+
+
+def kept_whole(model: Any, quantization: str) -> list[str]:
+    """Return the full names of the linear layers that stay as they are.
+
+    Args:
+        model: The model without weights, on the meta device.
+        quantization: ``8bit`` or ``4bit``.
+
+    Raises:
+        ConfigError: If no other linear layer is left.
+    """
     kept, held = _split(model, quantization)
     if not held:
         block = f" whose inputs are a multiple of {_BLOCK}" if quantization == "4bit" else ""
@@ -90,13 +125,7 @@ def quantization_config(quantization: str, model: Any, device: torch.device) -> 
             f"quantization={quantization!r} finds no linear layer{block} in the body of this model (architecture "
             f"{model.config.model_type!r}). Leave quantization out."
         )
-    return BitsAndBytesConfig(
-        load_in_8bit=quantization == "8bit",
-        load_in_4bit=quantization == "4bit",
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_compute_dtype=_compute_dtype(device),
-        llm_int8_skip_modules=kept,
-    )
+    return kept
 
 
 def _split(model: Any, quantization: str) -> tuple[list[str], list[str]]:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from transformers import Seq2SeqTrainingArguments, TrainingArguments
 
-from sentlora.console import is_watched
+from sentlora.console import is_watched, say
 from sentlora.errors import ConfigError
 from sentlora.model.backbone import best_device
 from sentlora.model.quantization import check_quantization
@@ -36,6 +36,7 @@ DIFFERENCES: tuple[tuple[str, Any, str], ...] = (
 _BY_LORA = ("variant", "r", "alpha", "dropout", "targets", "layers", "rank_pattern")
 # What a recipe may say about LoRA matrices that a mode without them would refuse.
 _LORA_ONLY = ("variant", "layers", "rank_pattern")
+_NOT_OF_VECTORS = ("r", "alpha", "dropout", "rank_pattern")
 _BY_ARGS = ("epochs", "learning_rate", "batch_size", "scheduler", "warmup", "weight_decay", "keep", "seed")
 
 
@@ -141,6 +142,36 @@ def resolve_settings(
 def _what_trains(settings: Mapping[str, Any]) -> str:
     adapter: str = settings.get("adapter") or "lora"
     return "ia3" if adapter == "lora" and settings.get("variant") == "ia3" else adapter
+
+
+def idle_settings(settings: Settings) -> tuple[str, ...]:
+    """Return the names of the settings that change nothing, as what trains has no such part.
+
+    Args:
+        settings: The resolved settings.
+
+    Example:
+        >>> idle_settings(Settings(variant="ia3")), idle_settings(Settings())
+        (('r', 'alpha', 'dropout', 'rank_pattern'), ())
+    """
+    if settings.adapter != "lora":
+        return _BY_LORA
+    return _NOT_OF_VECTORS if settings.variant == "ia3" else ()
+
+
+def say_idle(own: Mapping[str, Any], settings: Settings, *, verbose: bool = True) -> None:
+    """Say in one line which of the user's settings change nothing; an error would stop a search over adapters.
+
+    Args:
+        own: The user's settings; None means "not set". What a recipe sets is no concern of the user's.
+        settings: The resolved settings.
+        verbose: Print nothing when false.
+    """
+    found = [name for name in idle_settings(settings) if own[name] is not None]
+    if found:
+        have = "has" if len(found) == 1 else "have"
+        why = f"adapter={settings.adapter!r}" if settings.adapter != "lora" else f"variant={settings.variant!r}"
+        say(f"Note: {', '.join(found)} {have} no effect with {why}.", verbose=verbose)
 
 
 def settings_used(settings: Settings, lora: Any = None, args: TrainingArguments | None = None) -> Settings:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from sentlora.console import say
 from sentlora.errors import ConfigError, MissingExtraError, NonFiniteLossError, SentloraError
 from sentlora.training.search_space import SearchSpace
 from sentlora.training.study import SearchRequest, Study
@@ -28,6 +30,7 @@ _ENVIRONMENT = {
 }
 _LOGGERS = ("ray", "ray.tune", "ray.train", "ray.data")
 _VALUE, _EPOCH, _BEST_EPOCH, _ENDED, _DIVERGED = "f1_macro", "epoch", "best_epoch", "ended", "diverged"
+_SECONDS = "seconds"
 
 
 def require_ray() -> None:
@@ -67,7 +70,7 @@ def search_with_ray(
     """
     require_ray()
     require_optuna("A sweep with backend='ray'")
-    with quiet_optuna(), _quiet_ray(), _ray(num_workers) as (workers, gpus):
+    with quiet_optuna(), _quiet_ray(), _ray(num_workers, verbose=request.verbose) as (workers, gpus):
         study = Study(space, default, request)
         try:
             if study.finished() < request.trials:
@@ -111,19 +114,23 @@ def _trial(config: Mapping[str, Any], run_trial: RunTrial) -> None:
     """Run one trial in a process of Ray's."""
     from ray import tune
 
-    last_epoch = 0
+    started, last_epoch = time.monotonic(), 0
+
+    def report(value: float, epoch: int, **notes: Any) -> None:
+        # Until here the process has loaded its libraries, which is no part of the trial.
+        tune.report({_VALUE: value, _EPOCH: epoch, _SECONDS: time.monotonic() - started, **notes})
 
     def watch(epoch: int, value: float, last: bool) -> None:
         nonlocal last_epoch
         last_epoch = epoch
-        tune.report({_VALUE: value, _EPOCH: epoch, "last": last})
+        report(value, epoch, last=last)
 
     try:
         score = run_trial(config["params"], watch)
     except NonFiniteLossError:
-        tune.report({_VALUE: 0.0, _EPOCH: last_epoch + 1, _ENDED: True, _DIVERGED: True})
+        report(0.0, last_epoch + 1, **{_ENDED: True, _DIVERGED: True})
         return
-    tune.report({_VALUE: score.value, _EPOCH: last_epoch + 1, _ENDED: True, _BEST_EPOCH: score.best_epoch})
+    report(score.value, last_epoch + 1, **{_ENDED: True, _BEST_EPOCH: score.best_epoch})
 
 
 def _parts(study: Study) -> tuple[Any, Any]:
@@ -145,12 +152,15 @@ def _parts(study: Study) -> tuple[Any, Any]:
             trial, result = running.pop(trial_id), result or {}
             if error or not result:
                 study.end(trial, failed=True)
-            elif not result.get(_ENDED):
-                study.end(trial)
+                return
+            study.started(result[_SECONDS])
+            took = {"seconds": result[_SECONDS]}
+            if not result.get(_ENDED):
+                study.end(trial, **took)
             elif result.get(_DIVERGED):
-                study.end(trial, diverged=True)
+                study.end(trial, diverged=True, **took)
             else:
-                study.end(trial, TrialScore(result[_VALUE], result[_BEST_EPOCH]))
+                study.end(trial, TrialScore(result[_VALUE], result[_BEST_EPOCH]), **took)
 
         def save(self, checkpoint_path: str) -> None:
             """Keep nothing: the study keeps itself."""
@@ -163,6 +173,7 @@ def _parts(study: Study) -> tuple[Any, Any]:
             own = running.get(trial.trial_id)
             if own is None or result.get(_ENDED):
                 return str(FIFOScheduler.CONTINUE)
+            study.started(result[_SECONDS])
             goes_on = study.report(own, result[_EPOCH], result[_VALUE], last=result["last"])
             return str(FIFOScheduler.CONTINUE if goes_on else FIFOScheduler.STOP)
 
@@ -170,12 +181,13 @@ def _parts(study: Study) -> tuple[Any, Any]:
 
 
 @contextmanager
-def _ray(num_workers: int | None) -> Iterator[tuple[int, float]]:
+def _ray(num_workers: int | None, *, verbose: bool = True) -> Iterator[tuple[int, float]]:
     """Use the Ray that is running, or start one on this machine and stop it in the end."""
     import ray
 
     ours = not ray.is_initialized()
     if ours:
+        say("Starting Ray …", verbose=verbose)
         elsewhere = bool(os.environ.get("RAY_ADDRESS"))
         size: dict[str, Any] = {} if elsewhere else {"num_cpus": num_workers, "include_dashboard": False}
         ray.init(log_to_driver=False, logging_level=logging.ERROR, **size)
@@ -184,7 +196,10 @@ def _ray(num_workers: int | None) -> Iterator[tuple[int, float]]:
         cpus, gpus = int(there.get("CPU", 1)), float(there.get("GPU", 0))
         if num_workers is not None and num_workers > cpus:
             raise ConfigError(f"num_workers={num_workers} needs as many CPUs, and Ray has {cpus}; lower it.")
-        yield num_workers or cpus, gpus
+        workers = num_workers or cpus
+        processes = "1 process, which loads" if workers == 1 else f"{workers} processes, each of which loads"
+        say(f"Ray runs the trials in {processes} its libraries first.", verbose=verbose)
+        yield workers, gpus
     finally:
         if ours:
             ray.shutdown()

@@ -18,7 +18,7 @@ from sentlora.training.trials import DIVERGED, FAILED, FINISHED, PRUNED, RUNNING
 
 # Drawn at random before the estimator has anything to go by; fewer than Optuna's ten, as a search here is short.
 _RANDOM_TRIALS = 6
-_DEFAULT, _PARAMS, _BEST_EPOCH, _DIVERGED = "default", "params", "best_epoch", "diverged"
+_DEFAULT, _PARAMS, _BEST_EPOCH, _DIVERGED, _SECONDS = "default", "params", "best_epoch", "diverged", "seconds"
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class SearchRequest:
         seed: Of what is proposed.
         storage: The SQLite file that keeps the study; None keeps it in memory.
         name: Of the study.
-        timeout: Seconds after which no new trial begins.
+        timeout: Seconds after which no new trial begins, from the start of the first one.
         fingerprint: What trials depend on besides what they try, in parts by name.
         verbose: Print one line for each trial.
     """
@@ -60,13 +60,14 @@ class Study:
         """
         self._space, self._default, self._request = space, default, request
         self._everything = space.combinations()
-        self._start = time.monotonic()
+        self._heard = False
+        self._start: float | None = None
         self._study = open_study(request.storage, request.name, request.fingerprint or {})
         gone = fail_abandoned(self._study)
-        self._found = self.finished()
-        if self._found or gone:
+        self._ended_before = self._ended()
+        if (found := self.finished()) or gone:
             lost = f"; {gone} that {'was' if gone == 1 else 'were'} cut off half-way left out" if gone else ""
-            self._say(f"The study has {self._found} of {request.trials} trials already{lost}.")
+            self._say(f"The study has {found} of {self._wanted()} trials already{lost}.")
 
     def trials(self) -> list[Trial]:
         """Return the trials that have begun."""
@@ -75,6 +76,9 @@ class Study:
     def finished(self) -> int:
         """Return how many trials count."""
         return sum(trial.counts for trial in self.trials())
+
+    def _ended(self) -> int:
+        return sum(trial.ended for trial in self.trials())
 
     def begin(self) -> tuple[Any, dict[str, Any]] | None:
         """Begin a trial: the default first, then what is proposed.
@@ -92,6 +96,8 @@ class Study:
         untried = None if self._everything is None else _untried(self._everything, due)
         if len(due) >= self._request.trials or not self._is_due(due, untried):
             return None
+        if self._start is None:
+            self._start = time.monotonic()
         if not any(trial.is_default for trial in begun):
             if not self._space.holds(self._default):
                 return self._begun(self._study.ask(), dict(self._default), is_default=True)
@@ -136,17 +142,37 @@ class Study:
             self._say(f"The search space holds no more than what these {len(due)} trials tried.")
             return False
         timeout = self._request.timeout
-        if timeout is not None and time.monotonic() - self._start >= timeout and due:
+        if timeout is not None and self._took() >= timeout and due:
             self._say(f"The time of {timeout:g} s is over; no new trial begins.")
             return False
         return True
 
+    def started(self, seconds_ago: float) -> None:
+        """Note when the first trial of this session really began, where processes had to start before it.
+
+        Args:
+            seconds_ago: Of the first trial that is heard of; what the others say changes nothing.
+        """
+        if not self._heard:
+            self._start, self._heard = time.monotonic() - seconds_ago, True
+
+    def _took(self) -> float:
+        return 0.0 if self._start is None else time.monotonic() - self._start
+
+    def _wanted(self) -> int:
+        """Return how many trials there will be: a small space may hold fewer than were asked for."""
+        wanted = self._request.trials
+        if self._everything is None:
+            return wanted
+        ended = [trial for trial in self.trials() if trial.counts]
+        return min(wanted, len(ended) + len(_untried(self._everything, ended)))
+
     def _seconds_left(self) -> float | None:
         """Estimate by the trials of this session how long the others will take; several may run at a time."""
-        finished, took = self.finished(), time.monotonic() - self._start
-        if finished <= self._found:
+        ended, took = self._ended() - self._ended_before, self._took()
+        if ended < 1:
             return None
-        left = took / (finished - self._found) * (self._request.trials - finished)
+        left = took / ended * (self._wanted() - self.finished())
         timeout = self._request.timeout
         return left if timeout is None else max(0.0, min(left, timeout - took))
 
@@ -163,10 +189,28 @@ class Study:
         trial.report(value, epoch)
         return last or not trial.should_prune()
 
-    def end(self, trial: Any, score: TrialScore | None = None, *, diverged: bool = False, failed: bool = False) -> None:
-        """Note how a trial ended: with a score, diverged, failed, or else cut off by its rivals; say it in one line."""
+    def end(
+        self,
+        trial: Any,
+        score: TrialScore | None = None,
+        *,
+        diverged: bool = False,
+        failed: bool = False,
+        seconds: float | None = None,
+    ) -> None:
+        """Note how a trial ended: with a score, diverged, failed, or else cut off by its rivals; say it in one line.
+
+        Args:
+            trial: The Optuna trial.
+            score: What it is worth, where it came to its end.
+            diverged: Its loss became NaN or infinite.
+            failed: It was cut off by something else, and does not count.
+            seconds: How long it took, where it waited for its process; by default since :meth:`begin`.
+        """
         from optuna.trial import TrialState
 
+        if seconds is not None:
+            trial.set_user_attr(_SECONDS, seconds)
         if score is not None:
             trial.set_user_attr(_BEST_EPOCH, score.best_epoch)
             self._study.tell(trial, score.value)
@@ -176,7 +220,7 @@ class Study:
         if not failed:
             # Another process may have begun a later trial of the same study.
             trials = sorted(self.trials(), key=lambda one: one.number == trial.number)
-            self._say(progress_line(trials, self._request.trials, self._seconds_left()))
+            self._say(progress_line(trials, self._wanted(), self._seconds_left()))
 
     def say_interrupted(self) -> None:
         """Say what is kept of a search that is interrupted, and how to go on."""
@@ -185,7 +229,7 @@ class Study:
             line = f"Interrupted. {done} finished trials are lost with it; storage='sweep.db' would have kept them."
         else:
             line = (
-                f"Interrupted. {done} of {request.trials} trials are finished and kept in {str(request.storage)!r}; "
+                f"Interrupted. {done} of {self._wanted()} trials are finished and kept in {str(request.storage)!r}; "
                 "the same call goes on from there."
             )
         say(line)
@@ -207,7 +251,7 @@ def _trials_of(study: Any, space: SearchSpace) -> list[Trial]:
     for trial in study.get_trials(deepcopy=False):
         if trial.state not in states:
             continue
-        notes, took = trial.user_attrs, trial.duration
+        notes, took = trial.user_attrs, None if trial.duration is None else trial.duration.total_seconds()
         whole = bool(space.dimensions) and len(trial.params) == len(space.dimensions)
         found.append(
             Trial(
@@ -215,7 +259,7 @@ def _trials_of(study: Any, space: SearchSpace) -> list[Trial]:
                 space.read(trial.params) if whole else notes.get(_PARAMS, {}),
                 DIVERGED if notes.get(_DIVERGED) else states[trial.state],
                 value=trial.value,
-                seconds=None if took is None else took.total_seconds(),
+                seconds=notes.get(_SECONDS, took),
                 best_epoch=notes.get(_BEST_EPOCH),
                 curve=tuple(value for _, value in sorted(trial.intermediate_values.items())),
                 is_default=bool(notes.get(_DEFAULT)),
