@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from datasets import DatasetDict
+from datasets import Dataset, DatasetDict
 from transformers import TrainerCallback, set_seed
 
+from sentlora.augmentation import Augmentation
 from sentlora.console import say
+from sentlora.data.augment import augment, check_ready
 from sentlora.data.columns import SentimentData, read_data
 from sentlora.data.holdout import with_validation
 from sentlora.data.inspection import inspect_rows
 from sentlora.data.prompts import Prompt
+from sentlora.errors import ConfigError
 from sentlora.evaluation.metrics import trainer_metrics
 from sentlora.model.assembly import assemble
 from sentlora.model.counting import count_parameters
 from sentlora.model.objective import Objective
 from sentlora.parameters import Parameters
 from sentlora.settings import Settings
-from sentlora.training.arguments import settings_used
+from sentlora.training.arguments import say_idle, settings_used
 from sentlora.training.run import TrainingOutcome, encode_rows, train
 from sentlora.training.trainer import EncodedRows, TrainingData
 
 EncodeSplit = Callable[[Objective, str], EncodedRows]
+
+# Beside the checkpoints of a run with augmented rows: what these were.
+_COPIES = "augmented-rows.sha256"
 
 
 @dataclass(frozen=True)
@@ -35,10 +43,12 @@ class RowsToFit:
     Attributes:
         data: The checked data, with the splits ``train`` and ``validation``.
         held_out: The name of the split to report on, where there is one; never trained on, never chosen by.
+        originals: Training rows before ``augment`` added some; None where it added none.
     """
 
     data: SentimentData
     held_out: str | None
+    originals: int | None = None
 
     def settings(self, parameters: Parameters) -> Settings:
         """Return the settings of a classifier on these rows: its own over the recipe's over the library's.
@@ -118,7 +128,10 @@ def rows_to_fit(parameters: Parameters, X: Any, y: Any = None, validation: Any =
 
     Raises:
         DataError: If the rows cannot be used, or held-out rows are among those to train on.
+        ConfigError: If ``augment`` lacks something, or would add nothing.
+        MissingExtraError: If nltk is not installed, for its synonyms.
     """
+    check_ready(Augmentation.of(parameters._settings().augment), parameters.paraphrase)
     prompt = Prompt(parameters.prompt) if parameters.prompt is not None else None
     data = read_rows(parameters, X, y, labels=parameters.labels, prompt=prompt, fields_required=True)
     held_out = data.eval_split if data.eval_split in data.splits and len(data.splits) > 1 else None
@@ -143,10 +156,48 @@ def rows_to_fit(parameters: Parameters, X: Any, y: Any = None, validation: Any =
         # A split can be both; what was drawn just now has no text of the training rows.
         reported + [part for part in chosen_by if part not in reported],
         allow_leaks=parameters.allow_leaks,
-        weighted=settings.class_weights is not None,
+        weighted=settings.class_weights is not None or Augmentation.of(settings.augment).balance,
         verbose=parameters.verbose,
     )
     return RowsToFit(dataclasses.replace(data, splits=splits), held_out)
+
+
+def with_copies(parameters: Parameters, rows: RowsToFit, held_out: Iterable[str] = ()) -> RowsToFit:
+    """Add the rows that ``augment`` asks for to those that are trained on; the other splits stay as they are.
+
+    A text is changed as it will be encoded, without an instruction, which comes around it later, and with the words in
+    front of its fields, which are left alone.
+
+    Args:
+        parameters: The classifier.
+        rows: What :func:`rows_to_fit` returned.
+        held_out: Further texts that no copy may equal, besides those of the other splits.
+
+    Returns:
+        The rows, or the same where nothing is added.
+
+    Raises:
+        ConfigError: If ``augment`` lacks something, or would add nothing.
+        DataError: If ``paraphrase`` returns something else than texts.
+    """
+    settings = rows.settings(parameters)
+    plan = Augmentation.of(settings.augment)
+    # Where nothing is trained, copies would be work for nothing, and a paraphraser may be slow.
+    if not plan.is_on or settings.epochs == 0 or settings.adapter == "none":
+        return rows
+    splits = rows.data.splits
+    others = [text for name, split in splits.items() if name != "train" for text in split["text"][:]]
+    grown = augment(
+        splits["train"],
+        plan,
+        paraphrase=parameters.paraphrase,
+        held_out=[*others, *held_out],
+        prompt=rows.data.prompt,
+        seed=settings.seed,
+        verbose=parameters.verbose,
+    )
+    data = dataclasses.replace(rows.data, splits=DatasetDict({**splits, "train": grown}))
+    return dataclasses.replace(rows, data=data, originals=splits["train"].num_rows)
 
 
 def build_and_train(
@@ -175,7 +226,11 @@ def build_and_train(
     """
     data, verbose = rows.data, parameters.verbose
     sizes = data.splits["train"].num_rows, data.splits["validation"].num_rows
-    settings = settings_used(rows.settings(parameters).settled_for(*sizes), parameters.lora, parameters.args)
+    originals = sizes[0] if rows.originals is None else rows.originals
+    settings = rows.settings(parameters).settled_for(originals, sizes[1])
+    settings = settings_used(settings, parameters.lora, parameters.args)
+    _keep_copies(parameters, rows, resume=resume)
+    say_idle(parameters.get_params(deep=False), settings, verbose=verbose)
     set_seed(settings.seed)
     model, objective, prompt = assemble(
         parameters.base_model,
@@ -212,3 +267,35 @@ def build_and_train(
         verbose=verbose,
     )
     return Trained(model, objective, settings, prompt, outcome)
+
+
+def _keep_copies(parameters: Parameters, rows: RowsToFit, *, resume: bool) -> None:
+    """Note which rows were augmented, and refuse to go on with others.
+
+    A checkpoint counts the batches that were seen, and no longer knows their rows: with other copies it would go on in
+    the middle of other data. What is drawn here is the same for the same seed; a paraphraser of the user's may not be.
+    """
+    place = parameters.output_dir if parameters.args is None else parameters.args.output_dir
+    if place is None:
+        return
+    note = Path(place) / _COPIES
+    before = note.read_text(encoding="utf-8") if note.is_file() else ""
+    now = "" if rows.originals is None else _hash_of(rows.data.splits["train"])
+    if resume and before != now:
+        raise ConfigError(
+            f"resume=True would go on with other augmented rows than those that the run in {str(place)!r} was trained "
+            "on: augment=, the seed, the rows or what paraphrase= returns has changed. Set them as they were, or train "
+            "anew in another output_dir."
+        )
+    if now:
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_text(now, encoding="utf-8")
+    else:
+        note.unlink(missing_ok=True)
+
+
+def _hash_of(rows: Dataset) -> str:
+    digest = hashlib.sha256()
+    for text, label in zip(rows["text"][:], rows["label"][:], strict=True):
+        digest.update(f"{label} {len(text)} {text}\n".encode(errors="surrogatepass"))
+    return digest.hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from peft import LoraConfig
 from sklearn.base import BaseEstimator
 from transformers import TrainingArguments
 
+from sentlora.data.augment import planned
+from sentlora.data.paraphrasing import Paraphraser
 from sentlora.labels import LabelMap
 from sentlora.settings import Settings
 from sentlora.training.arguments import resolve_settings
@@ -44,6 +47,8 @@ class Parameters(BaseEstimator):
         keep: str | None = None,
         early_stopping: int | None = None,
         class_weights: str | Mapping[Any, float] | Sequence[float] | None = None,
+        augment: str | Mapping[str, Any] | None = None,
+        paraphrase: Paraphraser | None = None,
         prompt: str | None = None,
         decode: str | None = None,
         length_normalization: bool | None = None,
@@ -101,6 +106,11 @@ class Parameters(BaseEstimator):
                 rows are there to choose it by).
             early_stopping: Epochs without a better validation macro F1 before training stops (off).
             class_weights: ``"balanced"``, or one weight per class (none).
+            augment: Rows added to the training rows, and to no others: changed copies by ``word_dropout``,
+                ``word_swap`` or ``synonyms`` (shares of the words), how many ``copies`` of each row, and ``balance``
+                for rare classes; ``{"word_dropout": 0.1, "copies": 2}`` or ``"word_dropout=0.1,copies=2"`` (none).
+            paraphrase: A function that takes a list of texts and returns as many in other words, such as a
+                back-translation; one more change for ``augment``. An adapter folder keeps its name alone (none).
             prompt: A template such as ``"Rate this review:\nTitle: {title} Text: {body}"``: how a row's fields make
                 one text, and the instruction around it, which encoders do not read (the recipe's; else plain words).
             decode: How an encoder-decoder chooses: ``score`` the words of every label, or ``generate`` (``"score"``).
@@ -142,6 +152,8 @@ class Parameters(BaseEstimator):
         self.keep = keep
         self.early_stopping = early_stopping
         self.class_weights = class_weights
+        self.augment = augment
+        self.paraphrase = paraphrase
         self.prompt = prompt
         self.decode = decode
         self.length_normalization = length_normalization
@@ -158,4 +170,7 @@ class Parameters(BaseEstimator):
 
     def _settings(self, recipe: Mapping[str, Any] | None = None) -> Settings:
         own = {name: getattr(self, name) for name in Settings.__dataclass_fields__}
-        return resolve_settings(own, recipe or {}, self.lora, self.args)
+        settings = resolve_settings(own, recipe or {}, self.lora, self.args)
+        if self.paraphrase is None:
+            return settings
+        return replace(settings, augment=planned(settings.augment, self.paraphrase).to_dict())

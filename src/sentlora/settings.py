@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sentlora.augmentation import Augmentation
 from sentlora.errors import ConfigError
 
 TRUNCATIONS = ("head", "tail", "head-tail")
@@ -74,6 +75,9 @@ class Settings:
         early_stopping: Epochs without a better validation score before training stops;
             None trains all epochs. The best epoch is kept either way.
         class_weights: ``"balanced"``, one weight per class, or None.
+        augment: Rows that are added to those that are trained on, and to no others: a mapping such as
+            ``{"word_dropout": 0.1, "copies": 2, "balance": True}``, a text such as ``"word_dropout=0.1,balance"``, or
+            None. See :class:`sentlora.augmentation.Augmentation`.
         prompt: The template that turns fields into a text, with the instruction of a text-to-text model;
             None takes the recipe's, or asks in plain words.
         decode: How a text-to-text model chooses a label: ``score`` compares the likelihoods of the label words,
@@ -107,6 +111,7 @@ class Settings:
     keep: str | None = None
     early_stopping: int | None = None
     class_weights: str | Mapping[Any, float] | Sequence[float] | None = None
+    augment: str | Mapping[str, Any] | None = None
     prompt: str | None = None
     decode: str = "score"
     length_normalization: bool = False
@@ -155,6 +160,7 @@ class Settings:
             if not isinstance(getattr(self, name), bool):
                 raise ConfigError(f"{name} must be True or False; found {getattr(self, name)!r}.")
         _check_class_weights(self.class_weights)
+        Augmentation.of(self.augment)
         self._check_adapter()
 
     def _check_adapter(self) -> None:
@@ -208,13 +214,15 @@ class Settings:
         Three epochs suit thousands of rows. A few hundred rows make so few steps in three epochs that
         the adapter has hardly left its start, so they get as many epochs as make 150 steps, at most 10.
         A head alone gets 20, as its features are computed once and each epoch costs next to nothing.
+        As it is steps that count, the copies that ``augment`` adds count with the rows that they are made of: a run
+        with them takes about as long as one without, and does not look better for having trained longer.
 
         The best epoch is kept where at least 100 validation rows can tell one epoch from another. On
         fewer, the best score is mostly luck, so the last epoch is kept: the learning rate has gone
         down to zero by then.
 
         Args:
-            training_rows: Rows to train on.
+            training_rows: Rows to train on, without the copies.
             validation_rows: Rows to choose the best epoch by.
 
         Example:
@@ -225,7 +233,7 @@ class Settings:
             >>> small.epochs, small.keep
             (9, 'last')
         """
-        steps = math.ceil(training_rows / self.batch_size)
+        steps = math.ceil(Augmentation.of(self.augment).rows_of(training_rows) / self.batch_size)
         enough = min(_MOST_EPOCHS, max(_FEWEST_EPOCHS, math.ceil(_FEWEST_STEPS / steps)))
         if self.adapter == "head":
             enough = _EPOCHS_OF_A_HEAD
@@ -238,7 +246,9 @@ class Settings:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain JSON values."""
-        return {f.name: _as_json(getattr(self, f.name)) for f in dataclasses.fields(self)}
+        found = {f.name: _as_json(getattr(self, f.name)) for f in dataclasses.fields(self)}
+        # With its defaults written out, as another version may have others.
+        return {**found, "augment": Augmentation.of(self.augment).to_dict() or None}
 
 
 def default_learning_rate(adapter: str, variant: str) -> float:
@@ -264,6 +274,8 @@ def _check_layers(layers: Any) -> None:
         raise ConfigError(f"layers must be 'last-4', 'first-2' or layer numbers such as [0, 1]; found {layers!r}.")
     for number in layers:
         _require_int("A number in layers", number, 0)
+    if twice := [number for number in layers if list(layers).count(number) > 1]:
+        raise ConfigError(f"layers names layer {twice[0]} more than once; found {layers!r}. Keep one of them.")
 
 
 def _check_rank_pattern(pattern: Any) -> None:

@@ -26,6 +26,7 @@ from sentlora.fitting import read_rows
 from sentlora.inference.decision import abstain, check_abstention, decide, labels_of
 from sentlora.sentiment_lora import SentimentLoRA
 from sentlora.sharing.folder import check_place
+from sentlora.training.arguments import idle_settings
 
 _WRITERS = (".csv", ".tsv", ".jsonl", ".parquet")
 
@@ -72,27 +73,29 @@ def run_training(clf: SentimentLoRA, job: TrainingJob) -> EvaluationReport | Non
     """
     check_place(job.output)
     _check_sample(job.recipe, job.n_train, job.n_test)
+    held_out: Sequence[str] = ()
     if job.test is not None:
-        _refuse_leaks(clf, job.data if job.recipe is None else job.recipe, job.test)
+        held_out = _without_leaks(clf, job.data if job.recipe is None else job.recipe, job.test)
     if job.recipe is None:
-        clf.fit(job.data, validation=job.validation, resume=job.resume)
+        clf.fit(job.data, validation=job.validation, resume=job.resume, held_out=held_out)
         report = None if job.test is None else clf.evaluate(job.test)
     elif job.n_train is None and job.n_test is None:
-        clf.fit(job.recipe, validation=job.validation, resume=job.resume)
+        clf.fit(job.recipe, validation=job.validation, resume=job.resume, held_out=held_out)
         report = clf.evaluate(job.test or f"{job.recipe}:{get_recipe(job.recipe).eval_split}")
     else:
-        report = _on_a_sample(clf, get_recipe(job.recipe), job)
+        report = _on_a_sample(clf, get_recipe(job.recipe), job, held_out)
     clf.save(job.output)
     return report
 
 
-def _refuse_leaks(clf: SentimentLoRA, data: Any, test: str) -> None:
-    """Refuse rows to report on that are trained on, before hours of training."""
+def _without_leaks(clf: SentimentLoRA, data: Any, test: str) -> list[str]:
+    """Refuse rows to report on that are trained on, before hours of training, and return their texts."""
     quiet = clone(clf).set_params(verbose=False)  # what there is to say is said when the rows are used
     prompt = None if clf.prompt is None else Prompt(clf.prompt)
     train = read_rows(quiet, data, labels=clf.labels, prompt=prompt)
     rows = read_rows(quiet, test, labels=train.labels, prompt=train.prompt, split="test").rows_to_report_on()
     refuse_leaks(train, [("test", rows)], allow_leaks=clf.allow_leaks, verbose=clf.verbose)
+    return list(rows["text"][:])
 
 
 @dataclass(frozen=True)
@@ -181,18 +184,20 @@ def _check_sample(recipe: str | None, n_train: int | None, n_test: int | None) -
 def _sample(clf: SentimentLoRA, recipe: Recipe, n_train: int | None, n_test: int | None) -> tuple[DatasetDict, Recipe]:
     asked = None if clf.prompt is None else Prompt(clf.prompt)
     recipe = recipe.with_prompt(asked, fields_required=True).with_labels(clf.labels)
-    rows = load_recipe(recipe, n_train, n_test, clf.seed or 0, verbose=clf.verbose)
-    # Rows by themselves bring no settings, so the recipe's are put where the user set none.
-    clf.set_params(**{name: value for name, value in recipe.settings.items() if getattr(clf, name) is None})
+    rows = load_recipe(recipe, n_train, n_test, clf.seed or 0, say_leaks=False, verbose=clf.verbose)
+    # Rows by themselves bring no settings, so the recipe's are put where the user set none and they count.
+    settings = clf._settings(recipe.settings)
+    counted = [name for name in recipe.settings if name not in idle_settings(settings) and getattr(clf, name) is None]
+    clf.set_params(**{name: getattr(settings, name) for name in counted})
     return rows, recipe
 
 
-def _on_a_sample(clf: SentimentLoRA, recipe: Recipe, job: TrainingJob) -> EvaluationReport:
+def _on_a_sample(clf: SentimentLoRA, recipe: Recipe, job: TrainingJob, held_out: Sequence[str]) -> EvaluationReport:
     rows, recipe = _sample(clf, recipe, job.n_train, job.n_test)
-    held_out = rows.pop(recipe.eval_split)
-    clf.fit(rows, validation=job.validation, resume=job.resume)
+    own = rows.pop(recipe.eval_split)
+    clf.fit(rows, validation=job.validation, resume=job.resume, held_out=[*own["text"], *held_out])
     clf.trained_on_ = f"{len(rows['train']):,} rows of {recipe.name}"
-    return clf.evaluate(held_out if job.test is None else job.test)
+    return clf.evaluate(own if job.test is None else job.test)
 
 
 def read_inputs(

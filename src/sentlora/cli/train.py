@@ -11,13 +11,16 @@ from sentlora.cli.root import (
     DEFAULT_FOLDER,
     Adapter,
     Base,
+    FreezeHead,
     LabelColumn,
     Layers,
     Quiet,
+    RankPattern,
     TextColumn,
     Variant,
     app,
     layers_of,
+    ranks_of,
 )
 
 
@@ -48,6 +51,11 @@ def train(
     dropout: Annotated[float | None, typer.Option(help="LoRA dropout (0.05).")] = None,
     targets: Annotated[str | None, typer.Option(help="Roles, comma-separated: query,value,mlp … (all-linear).")] = None,
     layers: Layers = None,
+    rank_pattern: RankPattern = None,
+    freeze_head: FreezeHead = False,
+    head_start: Annotated[
+        str | None, typer.Option(help="Where a fresh head starts: probe, fitted to the features, or random (probe).")
+    ] = None,
     quantization: Annotated[str | None, typer.Option(help="Hold the frozen weights in 8bit or 4bit (off).")] = None,
     epochs: Annotated[
         float | None, typer.Option(help="Passes over the training rows (3; more on little data).")
@@ -63,6 +71,10 @@ def train(
         str | None, typer.Option(help="Classes of a rating scale: negative=1-2,neutral=3,positive=4-5.")
     ] = None,
     class_weights: Annotated[str | None, typer.Option(help="balanced, for rare classes.")] = None,
+    augment: Annotated[
+        str | None,
+        typer.Option(help="Rows to add for training: word_dropout=0.1,word_swap,synonyms,copies=2,balance (none)."),
+    ] = None,
     prompt: Annotated[
         str | None, typer.Option(help="Template of fields and instruction: 'Rate this:\\nTitle: {title} Text: {body}'.")
     ] = None,
@@ -101,6 +113,9 @@ def train(
         dropout=dropout,
         targets=targets,
         layers=layers_of(layers),
+        rank_pattern=ranks_of(rank_pattern),
+        train_head=False if freeze_head else None,
+        head_start=head_start,
         quantization=quantization,
         epochs=epochs,
         learning_rate=learning_rate,
@@ -110,6 +125,7 @@ def train(
         scheduler=scheduler,
         labels=None if ratings is None else LabelMap.from_ratings(bins_of_text(ratings)),
         class_weights=class_weights,
+        augment=augment,
         # A shell hands over a backslash and an n, where a line break is meant.
         prompt=None if prompt is None else prompt.replace("\\n", "\n"),
         decode=decode,
