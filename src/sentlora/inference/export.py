@@ -43,9 +43,10 @@ class ExportReport:
         """Return one line for people."""
         of_what = "" if self.quantization is None else f" of the model in {self.quantization}"
         texts = "texts" if self.own_texts else "texts of random words"
+        ties = "" if self.quantization is None else "; labels that are nearly a tie may change"
         return (
             f"merged in full precision; its logits differ from those{of_what} before by at most "
-            f"{self.max_logit_difference:.2g} on {self.n_texts} {texts}"
+            f"{self.max_logit_difference:.2g} on {self.n_texts} {texts}{ties}"
         )
 
 
