@@ -1,0 +1,1 @@
+"""Domain transfer: adapters tested on the data of other adapters."""
