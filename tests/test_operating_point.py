@@ -107,6 +107,11 @@ def test_nothing_works_before_fit(call: Any) -> None:
         call(SentimentLoRA("minilm"))
 
 
+def test_a_classifier_without_an_operating_point_has_no_such_attributes() -> None:
+    assert not hasattr(SentimentLoRA("minilm"), "threshold_")
+    assert not hasattr(SentimentLoRA("minilm"), "temperature_")
+
+
 def test_rows_that_are_all_right_tell_no_temperature(loaded: SentimentLoRA) -> None:
     with pytest.raises(DataError, match="these 2 rows: every one is predicted right"):
         loaded.calibrate(["a good film", "a bad film"], ["positive", "negative"])
@@ -176,6 +181,20 @@ def test_a_threshold_that_is_set_by_hand_was_chosen_for_nothing(loaded: Sentimen
     assert loaded.evaluate(noisy).threshold is None
 
 
+@pytest.mark.parametrize("value", [80, -0.1, "0.5", True, float("nan"), [0.5]])
+def test_a_threshold_that_is_set_by_hand_is_a_probability(loaded: SentimentLoRA, value: Any) -> None:
+    with pytest.raises(ConfigError, match="threshold_ must be a probability from 0 to 1, or None; found "):
+        loaded.threshold_ = value
+    assert loaded.threshold_ is None
+
+
+@pytest.mark.parametrize("value", [0, -1.0, "2", None, float("inf"), float("nan")])
+def test_a_temperature_that_is_set_by_hand_is_above_zero(loaded: SentimentLoRA, value: Any) -> None:
+    with pytest.raises(ConfigError, match="temperature_ must be a number above 0; found "):
+        loaded.temperature_ = value
+    assert loaded.temperature_ == 1.0
+
+
 def test_an_operating_point_is_saved_and_loaded(loaded: SentimentLoRA, noisy: pd.DataFrame, tmp_path: Path) -> None:
     loaded.calibrate(noisy)
     loaded.choose_threshold(noisy, fpr=0.2)
@@ -209,6 +228,8 @@ def test_three_labels_have_no_threshold(tiny_bert: str) -> None:
     words = r"between two labels; this classifier has 3: 0 = x, 1 = y, 2 = z\. predict\(texts, abstain_below=0\.8\)"
     with pytest.raises(ConfigError, match=words):
         clf.choose_threshold(["a"], ["x"], fpr=0.05)
+    with pytest.raises(ConfigError, match="between two labels; this classifier has 3"):
+        clf.threshold_ = 0.5
 
 
 def test_written_answers_have_no_threshold(saved_t5: Path, noisy: pd.DataFrame) -> None:

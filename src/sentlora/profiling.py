@@ -14,7 +14,7 @@ from sentlora.data.columns import read_data
 from sentlora.data.lookup import list_recipes
 from sentlora.data.near_duplicates import require_datasketch
 from sentlora.data.profile import CountTokens, overlaps_with, overlaps_within, profile_rows, rows_of
-from sentlora.data.recipes import parse_source
+from sentlora.data.recipes import load_published, parse_source
 from sentlora.errors import ConfigError
 from sentlora.evaluation.profile_report import Profile
 from sentlora.labels import LabelMap
@@ -64,7 +64,7 @@ def profile(
         DataError: If texts, labels or columns cannot be used as they are.
         RecipeError: If a recipe is unknown or none of its sources can be reached.
         BackboneError: If the tokenizer cannot be loaded.
-        ConfigError: If ``max_length`` is no length.
+        ConfigError: If ``max_length`` is no length, ``base_model`` no name, or ``labels`` no labels.
         MissingExtraError: If a package of the extra ``text`` is missing that was asked for.
 
     Example:
@@ -75,12 +75,17 @@ def profile(
     """
     if isinstance(max_length, bool) or not isinstance(max_length, int) or max_length < 1:
         raise ConfigError(f"max_length must be a whole number of at least 1; found {max_length!r}.")
+    if base_model is not None and not isinstance(base_model, str):
+        raise ConfigError(f"base_model must be an alias, a Hub id or a folder, such as 'minilm'; found {base_model!r}.")
+    if labels is not None and not isinstance(labels, (LabelMap, Sequence, Mapping)):
+        raise ConfigError(f"labels must be a LabelMap, a list of names, or a mapping; found {labels!r}.")
     if near_duplicates:
         require_datasketch()  # told before the data are read
     count_tokens = None if base_model is None else token_counter(base_model)
     columns: dict[str, Any] = {"text_column": text_column, "label_column": label_column, "verbose": verbose}
     named = parse_source(data)[1] if _is_recipe(data) and isinstance(data, str) else None
-    read = read_data(data, y, labels=labels, default_split=named or "train", **columns)
+    rows = _as_published(data, verbose) if y is None and labels is None else data
+    read = read_data(rows, y, labels=labels, default_split=named or "train", **columns)
     splits = rows_of(read.splits, near=near_duplicates)
     found = [
         profile_rows(rows, read.labels.names, count_tokens=count_tokens, max_length=max_length, languages=languages)
@@ -89,7 +94,8 @@ def profile(
     shared = overlaps_within(splits)
     for name, part in _named(other):
         own = None if _is_recipe(part) else labels
-        compared = rows_of(read_data(part, labels=own, **columns).splits, near=near_duplicates, source=name)
+        theirs = read_data(_as_published(part, verbose), labels=own, **columns)
+        compared = rows_of(theirs.splits, near=near_duplicates, source=name)
         shared += overlaps_with(splits, compared, name)
     return Profile(read.source, read.labels, tuple(found), tuple(shared), base_model)
 
@@ -123,9 +129,16 @@ def token_counter(base_model: str) -> CountTokens:
     return count
 
 
+def _as_published(data: Any, verbose: bool) -> Any:
+    """Read a recipe in the splits of its source: what is held out of them is none of its own."""
+    if not _is_recipe(data) or (isinstance(data, str) and parse_source(data)[1] is not None):
+        return data
+    return load_published(data, verbose=verbose)
+
+
 def _named(other: Any) -> list[tuple[str, Any]]:
     """Tell one other data set from several, and give each a name."""
-    if other is None:
+    if other is None or (isinstance(other, (list, tuple)) and not other):
         return []
     several = isinstance(other, (list, tuple)) and bool(other) and all(isinstance(part, _DATA) for part in other)
     parts = list(other) if several else [other]

@@ -9,7 +9,7 @@ import pytest
 from sentlora.errors import DataError
 from sentlora.evaluation import bootstrap
 from sentlora.evaluation.bootstrap import NAMES, bootstrap_intervals
-from sentlora.evaluation.calibration import brier_score, expected_calibration_error
+from sentlora.evaluation.calibration import brier_score, expected_calibration_error, negative_log_likelihood
 from sentlora.evaluation.checks import as_probabilities
 from sentlora.evaluation.metrics import compute, wilson_interval
 
@@ -24,6 +24,7 @@ def rows(n: int, k: int = 2, *, seed: int = 0, ties: bool = False) -> tuple[np.n
 def figures(labels: np.ndarray, scores: np.ndarray, predictions: np.ndarray, positive: int) -> dict[str, float | None]:
     found = compute(labels, scores, predictions=predictions, positive_id=positive)
     found |= {"ece": expected_calibration_error(labels, scores), "brier": brier_score(labels, scores)}
+    found["nll"] = negative_log_likelihood(labels, scores)
     return {name: found[name] for name in NAMES}
 
 
@@ -111,7 +112,8 @@ def test_what_is_undefined_has_no_interval_and_gives_no_warning() -> None:
         few = bootstrap_intervals([0, 1, 0], [[0.9, 0.1, 0], [0.2, 0.8, 0], [0.6, 0.4, 0]])
     assert ends["roc_auc"] is one["roc_auc"] is None
     assert ends["accuracy"] == (1.0, 1.0)
-    assert ends["fpr"] == (0.0, 0.0)
+    assert ends["fpr"] == ends["mcc"] == (0.0, 0.0)
+    assert ends["balanced_accuracy"] == (1.0, 1.0)
     assert few["roc_auc"] == (1.0, 1.0), "draws without one of the classes are left out"
 
 
@@ -128,3 +130,9 @@ def test_what_is_undefined_has_no_interval_and_gives_no_warning() -> None:
 def test_bad_arrays_are_refused(arguments: Any, options: dict[str, Any], words: str) -> None:
     with pytest.raises(DataError, match=words):
         bootstrap_intervals(*arguments, **options)
+
+
+def test_an_interval_may_lie_below_zero() -> None:
+    labels, scores = rows(200)
+    low, high = bootstrap_intervals(1 - labels, scores)["mcc"]
+    assert -1 <= low < high < 0

@@ -138,6 +138,48 @@ def test_where_there_is_no_mistake_it_is_said() -> None:
     assert "There are none." in report.to_html()
 
 
+def sure_mistakes() -> EvaluationReport:
+    """Return a report of a good classifier, with six rows that are labelled wrong and one hard one."""
+    truth = np.array([0, 1] * 60)
+    scores = np.where(truth[:, None] == [0, 1], 0.9, 0.1)
+    scores[100] = [0.45, 0.55]
+    truth[:6] = 1 - truth[:6]
+    return EvaluationReport.from_scores(truth, scores, LabelMap(("no", "yes")), texts=[f"text {i}" for i in range(120)])
+
+
+MARK = "likely label error by confident learning"
+
+
+def test_with_cleanlab_the_likely_label_errors_are_marked() -> None:
+    pytest.importorskip("cleanlab", reason='needs pip install "sentlora[labels]"')
+    report = sure_mistakes()
+    page = report.to_html()
+    assert "6 of all 120 rows are likely label errors by confident learning (Northcutt et al. 2021)" in page
+    assert page.count(MARK) == 6 and page.count('<div class="mistake">') == 7
+    (hard,) = [card for card in page.split('<div class="mistake">')[1:] if MARK not in card]
+    assert "text 100" in hard
+    assert set(report.label_issues()["row"]) == set(range(6))
+
+
+def test_without_cleanlab_the_page_is_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cleanlab", None)
+    monkeypatch.setitem(sys.modules, "cleanlab.filter", None)
+    page = sure_mistakes().to_html()
+    assert "confident learning" not in page and "label_issues" not in page
+    assert page.count('<div class="mistake">') == 7
+    assert "is sure and wrong often shows a wrong label" in page
+
+
+def test_of_one_label_no_label_error_is_told() -> None:
+    report = EvaluationReport.from_scores([0], [[0.1, 0.9]], LabelMap(("no", "yes")), texts=["x"])
+    assert "confident learning" not in report.to_html()
+
+
+def test_texts_stand_on_the_side_of_their_script() -> None:
+    labels = LabelMap(("no", "yes"))
+    assert '<p dir="auto">فيلم</p>' in EvaluationReport.from_scores([0], [[0.1, 0.9]], labels, texts=["فيلم"]).to_html()
+
+
 def test_a_long_text_is_cut_and_its_length_told() -> None:
     labels = LabelMap(("no", "yes"))
     report = EvaluationReport.from_scores([0], [[0.1, 0.9]], labels, texts=["x" * 5000])

@@ -74,6 +74,9 @@ def test_every_figure_equals_scikit_learn(case: int) -> None:
         else:
             assert figures["roc_auc"] is None
     assert ours["tpr"] == ours["recall"]
+    mixed = [i for i in range(k) if 0 < (labels == i).sum() < len(labels)]
+    areas = [sk.roc_auc_score(labels == i, probabilities[:, i]) for i in mixed]
+    assert ours["roc_auc"] == (pytest.approx(np.mean(areas), **TOLERANCE) if areas else None)
     if k == 2:
         expected = sk.precision_recall_fscore_support(labels, predicted, average="binary", zero_division=0)
         assert [ours[name] for name in ("precision", "recall", "f1")] == pytest.approx(expected[:3], **TOLERANCE)

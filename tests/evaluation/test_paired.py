@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
-from sentlora.errors import DataError
+from sentlora.errors import ConfigError, DataError
 from sentlora.evaluation.paired import compare_predictions
 from sentlora.evaluation.report import EvaluationReport
 from sentlora.labels import LabelMap
@@ -125,3 +125,28 @@ def test_other_rows_are_refused() -> None:
 def test_as_many_predictions_as_labels() -> None:
     with pytest.raises(DataError, match="as many predictions as labels; found 1, 2 and 2"):
         compare_predictions([0, 1], [0], [0, 1], 2)
+
+
+@pytest.mark.parametrize("names", [("a", "a"), ("a",), ("a", "b", "c"), "ab"])
+def test_two_names_that_differ(names: object) -> None:
+    with pytest.raises(ConfigError, match=r"Expected two different names, such as names=\('minilm', 'distilbert'\)"):
+        compare_predictions([0, 1], [0, 1], [0, 1], 2, names=names)
+
+
+def test_at_least_one_draw_and_another_report() -> None:
+    with pytest.raises(ConfigError, match="at least 1 draw; found draws=0"):
+        compare_predictions([0, 1], [0, 1], [0, 1], 2, draws=0)
+    with pytest.raises(DataError, match="Expected another EvaluationReport to compare with; found dict"):
+        report([0, 1], np.array([0, 1])).compare({})
+
+
+@pytest.mark.parametrize("n", [300, 2000])
+def test_of_equally_good_classifiers_one_in_twenty_is_called_better(n: int) -> None:
+    """The false alarms of 600 pairs; the exact test allows fewer where few rows tell the two apart."""
+    rng = np.random.default_rng(n)
+    y = np.arange(n) % 2
+    alarms = 0
+    for seed in range(600):
+        a, b = (np.where(rng.random(n) < 0.8, y, 1 - y) for _ in "ab")
+        alarms += compare_predictions(y, a, b, 2, draws=200, seed=seed).distinguishable
+    assert 10 <= alarms <= 42

@@ -8,12 +8,16 @@ import pytest
 
 from sentlora.errors import DataError, MissingExtraError
 from sentlora.evaluation import plots
+from sentlora.evaluation.plot_style import DARK
 from sentlora.evaluation.report import EvaluationReport
 from sentlora.labels import LabelMap
 
 pytest.importorskip("matplotlib")
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from sklearn.metrics import roc_curve
 
+TWO = LabelMap(("negative", "positive"))
 LONG = ("very negative experience overall", "neither good nor bad at all", "extraordinarily-positive $x$")
 ROWS = [
     {"epoch": 1.0, "train_loss": 0.6, "validation_loss": 0.5, "accuracy": 0.7, "f1": 0.7, "tpr": 0.8, "fpr": 0.3},
@@ -94,6 +98,47 @@ def test_a_roc_that_is_undefined_says_so() -> None:
     assert texts_of(plots.plot_roc(report)) == ["undefined: only one class occurs"]
 
 
+def test_the_rocs_of_several_reports_lie_over_one_another() -> None:
+    reports = [make_report("negative", "positive"), make_report("positive", "negative", n=200)]
+    ax = plots.plot_roc(reports, names=["a", "b $x$"])
+    areas = [f"{report.roc_auc:.3f}" for report in reports]
+    assert legend_of(ax) == [f"a, AUC {areas[0]}", f"b \\$x\\$, AUC {areas[1]}", "chance"]
+    for report, curve, positive in zip(reports, ax.get_lines(), (1, 0), strict=False):
+        fpr, tpr, _ = roc_curve(report.y_true == positive, report.scores[:, positive])
+        np.testing.assert_array_equal(curve.get_xydata(), np.stack([fpr, tpr], axis=1))
+    assert legend_of(plots.plot_roc(reports))[0].startswith("toy, AUC")
+
+
+def test_the_roc_of_one_report_among_several_has_its_threshold() -> None:
+    sure = EvaluationReport.from_scores([0, 1, 1], [[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]], TWO, threshold=0.3)
+    plain = EvaluationReport.from_scores([0, 1, 1], [[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]], TWO)
+    lines = plots.plot_roc([plain, sure]).get_lines()
+    assert [list(line.get_xydata()[0]) for line in lines if line.get_marker() == "o"] == [[sure.fpr, sure.tpr]]
+    assert lines[1].get_color() == lines[2].get_color()
+
+
+def test_the_roc_of_several_reports_of_many_classes_is_the_mean_of_their_curves() -> None:
+    report = make_report("bad", "fair", "good")
+    ax = plots.plot_roc([report])
+    curve = ax.get_lines()[0]
+    assert np.trapezoid(curve.get_ydata(), curve.get_xdata()) == pytest.approx(report.roc_auc)
+    assert (np.diff(curve.get_xdata()) >= 0).all()
+    assert (np.diff(curve.get_ydata()) >= -1e-12).all()
+    assert ax.get_title() == "ROC, mean of the classes"
+    undefined = EvaluationReport.from_scores([1, 1], [[0.1, 0.9], [0.3, 0.7]], TWO)
+    assert legend_of(plots.plot_roc([report, undefined]))[1] == "toy, AUC undefined".replace("toy", "data")
+
+
+def test_reports_without_a_name_each_are_refused() -> None:
+    report = make_report("a", "b")
+    with pytest.raises(DataError, match="found 2 reports, 1 names"):
+        plots.plot_roc([report, report], names=["a"])
+    with pytest.raises(DataError, match="found 0 reports"):
+        plots.plot_roc([])
+    with pytest.raises(DataError, match=r"Names are for several reports: plot_roc\(\[a, b\]"):
+        plots.plot_roc(report, names=["a"])
+
+
 def test_plots_draw_on_the_axes_they_are_given() -> None:
     left, right = Figure().subplots(1, 2)
     report = make_report("a", "b")
@@ -133,6 +178,56 @@ def test_training_curves_leave_out_what_is_missing() -> None:
     assert legend_of(right) == ["accuracy", "F1", "TPR", "FPR"]
     assert [len(line.get_xdata()) for line in left.get_lines()] == [2, 1]
     assert [len(line.get_xdata()) for line in right.get_lines()] == [2, 1, 2, 1]
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("n", [1, 3, 10, 30])
+def test_no_text_of_the_training_curves_overlaps_another(n: int, dark: bool) -> None:
+    rows = [{**ROWS[0], "epoch": float(epoch), "train_loss": 1 / epoch} for epoch in range(1, n + 1)]
+    axes = plots.plot_training_curves(rows, kept=float(n), dark=dark)
+    figure = axes[0].figure
+    figure.draw_without_rendering()
+    ends = []
+    for ax in axes:
+        ends.append(ax.get_legend().get_window_extent())
+        boxes = [item.get_window_extent() for item in (ax.title, ax.xaxis.label, ax.get_legend())]
+        ticks = [label.get_window_extent() for label in ax.get_xticklabels() if label.get_text()]
+        assert not [pair for pair in combinations([*boxes, *ticks], 2) if pair[0].overlaps(pair[1])]
+        shown = [float(text.get_text()) for text in ax.get_xticklabels() if ax.get_xlim()[0] <= text.get_position()[0]]
+        assert all(tick.is_integer() for tick in shown)
+        assert 1 <= len(shown) <= 12
+    assert not ends[0].overlaps(ends[1])
+    assert all(box.x0 >= 0 and box.x1 <= figure.bbox.x1 and box.y0 >= 0 for box in ends)
+
+
+def test_the_epoch_that_was_kept_is_marked() -> None:
+    left, right = plots.plot_training_curves(ROWS, kept=2.0)
+    for ax in (left, right):
+        assert legend_of(ax)[-1] == "kept"
+        assert list(ax.get_lines()[-1].get_xdata()) == [2.0, 2.0]
+    assert "kept" not in legend_of(plots.plot_training_curves(ROWS)[0])
+
+
+def test_training_curves_on_dark_paper_have_nothing_black() -> None:
+    for ax in plots.plot_training_curves(ROWS, kept=1.0, dark=True):
+        assert to_rgb(ax.get_facecolor()) == to_rgb(ax.figure.get_facecolor()) == to_rgb(DARK.paper)
+        words = [ax.title, ax.xaxis.label, *ax.get_xticklabels(), *ax.get_yticklabels(), *ax.get_legend().get_texts()]
+        assert {to_rgb(word.get_color()) for word in words} == {to_rgb(DARK.ink)}
+        assert all(sum(to_rgb(line.get_color())) > 0.9 for line in ax.get_lines())
+
+
+def test_curves_tell_apart_by_colour_dashes_and_markers() -> None:
+    _, right = plots.plot_training_curves(ROWS)
+    lines = right.get_lines()
+    for look in ("get_color", "get_linestyle", "get_marker"):
+        assert len({getattr(line, look)() for line in lines}) == 4
+
+
+def test_epochs_without_any_figure_say_so() -> None:
+    left, right = plots.plot_training_curves([{"epoch": 0.5, "f1": float("nan")}], kept=0.5)
+    assert texts_of(left) == texts_of(right) == ["no figures"]
+    assert left.get_legend() is None
+    left.figure.draw_without_rendering()
 
 
 def test_training_curves_refuse_rows_they_cannot_place() -> None:

@@ -1,15 +1,29 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.metrics import classification_report
 
 from sentlora.errors import ConfigError, DataError
+from sentlora.evaluation.checks import as_probabilities
 from sentlora.evaluation.metrics import compute
 from sentlora.evaluation.report import EvaluationReport
+from sentlora.evaluation.tables import class_rows, headline_rows
 from sentlora.labels import LabelMap
+
+
+def make_rows(k: int, n: int, *, absent: int = -1, never: int = -1) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(k)
+    ids = rng.choice([i for i in range(k) if i != absent], n)
+    logits = rng.normal(size=(n, k))
+    logits[np.arange(n), ids] += 1.5
+    if never >= 0:
+        logits[:, never] = -9.0
+    return ids, as_probabilities(logits)
 
 
 def make_report(*names: str, n: int = 120, source: str = "imdb:test") -> EvaluationReport:
@@ -66,9 +80,56 @@ def test_the_text_holds_what_a_reader_asks_for(binary: EvaluationReport) -> None
         ("ROC-AUC", binary.roc_auc, binary.intervals["roc_auc"]),
     ):
         assert [name, f"{value:.4f}", f"{ends[0]:.4f}", "to", f"{ends[1]:.4f}"] in rows
-    assert ["MCC", f"{binary.mcc:.4f}"] in rows
     (line,) = [line for line in text.splitlines() if line.startswith("calibration error (ECE)")]
     assert f"{binary.ece:.4f}" in line
+
+
+def test_every_figure_of_the_whole_has_its_interval() -> None:
+    for report in (make_report("negative", "positive"), make_report("a", "b", "c"), with_texts(seconds=1.0)):
+        rows = headline_rows(report)
+        assert len(rows) >= 11
+        assert [name for name, _, ends in rows if not re.fullmatch(r"-?\d\.\d{4} to -?\d\.\d{4}", ends)] == []
+        for name, value, ends in rows:
+            low, high = map(float, ends.split(" to "))
+            assert low <= float(value) <= high, name
+
+
+CASES = {
+    "two classes": make_rows(2, 120),
+    "seven classes": make_rows(7, 200),
+    "a class that is absent": make_rows(4, 90, absent=2),
+    "a class that is never predicted": make_rows(3, 80, never=1),
+    "a constant prediction": ([0, 1, 2, 1], [[0.1, 0.8, 0.1]] * 4),
+    "one row": ([1], [[0.7, 0.3]]),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_table_of_classes_is_scikit_learns_cell_by_cell(case: str) -> None:
+    ids, scores = (np.asarray(part) for part in CASES[case])
+    names = [f"class {i}" for i in range(scores.shape[1])]
+    report = EvaluationReport.from_scores(ids, scores, LabelMap(names))
+    header, rows = class_rows(report)
+    predicted = scores.argmax(axis=1)
+    occurring = sorted({*ids.tolist(), *predicted.tolist()})
+    expected = classification_report(
+        ids, predicted, labels=occurring, target_names=[names[i] for i in occurring], output_dict=True, zero_division=0
+    )
+    titles = {"mean of the classes": "macro avg", "mean, weighted by support": "weighted avg"}
+    columns = {"precision": "precision", "recall": "recall", "F1": "f1-score", "support": "support"}
+    cells = 0
+    for row in rows:
+        found = dict(zip(header, row, strict=True))
+        theirs = expected.get(titles.get(found["class"], found["class"]))
+        if theirs is None:  # in neither the labels nor the predictions
+            assert found["precision"] == found["recall"] == found["F1"] == "0.0000" and found["support"] == "0"
+            continue
+        for ours, name in columns.items():
+            assert found[ours] == (f"{theirs[name]:.0f}" if name == "support" else f"{theirs[name]:.4f}"), (row, ours)
+            cells += 1
+    assert cells == 4 * (len(occurring) + 2)
+    words = [line.split() for line in str(report).splitlines()]
+    assert all(" ".join(row).split() in words for row in rows)
 
 
 def test_the_text_is_plain_and_narrow() -> None:
@@ -100,12 +161,12 @@ def test_json_round_trip(binary: EvaluationReport, tmp_path) -> None:
     assert read == json.loads(text) == binary.to_dict()
     assert set(read) == {
         *("source", "n", "labels", "accuracy_interval", "metrics", "intervals", "calibration", "threshold"),
-        *("coverage", "accuracy_by_length", "texts_per_second"),
+        *("coverage", "accuracy_by_length", "mistakes", "seconds", "texts_per_second"),
     }
     assert read["intervals"]["f1"] == list(binary.intervals["f1"])
     assert read["calibration"]["ece"] == binary.ece
     assert sum(row["n"] for row in read["calibration"]["bins"]) == 120
-    assert read["threshold"] is read["accuracy_by_length"] is read["texts_per_second"] is None
+    assert read["threshold"] is read["accuracy_by_length"] is read["texts_per_second"] is read["seconds"] is None
     assert read["metrics"]["accuracy"] == binary.accuracy
     assert LabelMap.from_dict(read["labels"]) == binary.labels
 
@@ -133,7 +194,7 @@ def test_the_positive_class_is_that_of_the_labels() -> None:
 
 
 def test_columns_must_match_the_labels() -> None:
-    with pytest.raises(DataError, match="Expected 3 names"):
+    with pytest.raises(DataError, match="one column of scores per label; found 3 columns and 2 labels: 0 = a, 1 = b"):
         EvaluationReport.from_scores([0, 1], [[0.2, 0.3, 0.5]] * 2, LabelMap(("a", "b")))
 
 
@@ -253,11 +314,32 @@ def test_the_surest_mistakes_come_with_their_texts() -> None:
     assert with_texts(threshold=0.96).mistakes(1)[0]["row"] in (1, 2)
 
 
+def test_the_json_has_the_mistakes_without_their_texts() -> None:
+    report = with_texts()
+    assert report.to_dict()["mistakes"] == [{"row": 3, "true": "no", "predicted": "yes", "confidence": 0.95}]
+    assert "script" not in report.to_json()
+
+
+@pytest.mark.parametrize("n", [0, -1, 2.0, True, "all"])
+def test_how_many_mistakes_is_a_whole_number(n: object) -> None:
+    with pytest.raises(ConfigError, match=re.escape(f"n must be a whole number of at least 1; found {n!r}.")):
+        with_texts().mistakes(n)
+
+
 def test_the_curve_is_of_the_predictions_confidence() -> None:
     curve = with_texts().coverage_curve
     assert curve["confidence"].tolist() == [0.95, 0.9, 0.8, 0.6]
     assert curve["accuracy"].tolist() == [0.0, 0.5, 2 / 3, 0.75]
     assert with_texts().to_dict()["coverage"][0] == {"confidence": 0.6, "coverage": 1.0, "accuracy": 0.75}
+
+
+def test_accuracy_by_length_is_in_text_and_markdown_where_there_are_texts() -> None:
+    report, without = with_texts(), EvaluationReport.from_scores([0, 1, 1, 0], SCORES, YES_NO)
+    words = "Accuracy by length of the text, a quarter of the rows each."
+    assert words in str(report) and words in report.to_markdown()
+    assert ["13", "to", "13", "1", "1.0000", "0.2065", "to", "1.0000"] in map(str.split, str(report).splitlines())
+    assert "| 13 to 13 | 1 | 1.0000 | 0.2065 to 1.0000 |" in report.to_markdown()
+    assert words not in str(without) + without.to_markdown()
 
 
 def test_accuracy_by_length_needs_the_texts() -> None:
@@ -286,4 +368,31 @@ def test_a_report_is_not_saved_where_it_cannot_be(tmp_path: Path) -> None:
         with_texts().save(tmp_path / "report.pdf")
     with pytest.raises(ConfigError, match=r"The folder of 'report.md' does not exist: .*gone\. Create it first"):
         with_texts().save(tmp_path / "gone" / "report.md")
+    with pytest.raises(ConfigError, match=r"The folder of 'report.json' does not exist"):
+        with_texts().to_json(tmp_path / "gone" / "report.json")
     assert list(tmp_path.iterdir()) == []
+    (tmp_path / "report.html").mkdir()
+    with pytest.raises(ConfigError, match=r"'report.html' is a folder\. Name a file in it, such as"):
+        with_texts().save(tmp_path / "report.html")
+
+
+@pytest.mark.parametrize("threshold", [80, -0.1, "0.5", True, float("nan")])
+def test_a_threshold_is_a_probability(threshold: object) -> None:
+    with pytest.raises(ConfigError, match=r"threshold as a probability from 0 to 1; found"):
+        with_texts(threshold=threshold)
+
+
+def test_a_threshold_is_for_two_labels() -> None:
+    with pytest.raises(ConfigError, match=r"between two labels; there are 3: 0 = a, 1 = b, 2 = c\."):
+        EvaluationReport.from_scores([0], [[0.2, 0.3, 0.5]], LabelMap(("a", "b", "c")), threshold=0.5)
+
+
+def test_texts_are_strings_one_for_each_row() -> None:
+    with pytest.raises(DataError, match="found one string and 4 labels"):
+        EvaluationReport.from_scores([0, 1, 1, 0], SCORES, YES_NO, texts="four")
+    with pytest.raises(DataError, match="Expected texts as strings; found None in row 1"):
+        EvaluationReport.from_scores([0, 1, 1, 0], SCORES, YES_NO, texts=["a", None, "b", "c"])
+
+
+def test_given_predictions_are_kept_as_whole_numbers() -> None:
+    assert with_texts(predictions=np.array([0, 1, 1, 0], dtype=np.uint8)).y_pred.dtype == np.int64

@@ -78,6 +78,17 @@ def test_what_a_person_reads(result: SweepResult) -> None:
     assert "It is the highest of 3 on one split, and so too high by a little." in lines
 
 
+def test_only_trials_of_the_space_could_have_been_the_best() -> None:
+    outside = Trial(0, {"r": 8}, "finished", 0.9, 1.0, 1, is_default=True, in_space=False)
+    inside = [Trial(i, {"r": i}, "finished", 0.5 + i / 100, 1.0, 1) for i in (1, 2)]
+    said = str(SweepResult({"r": 2}, (outside, *inside), 100))
+    assert "It is the highest of 2 of the search space on one split, and so too high by a little." in said
+    said = str(SweepResult({"r": 1}, (outside, inside[0]), 100))
+    assert "It is the only finished trial of the search space, so nothing was chosen by it." in said
+    said = str(SweepResult({"r": 1}, (inside[0],), 100))
+    assert "It is the only finished trial, so nothing was chosen by it." in said
+
+
 def test_the_default_is_shown_where_it_is_not_among_the_best() -> None:
     trials = [Trial(i, {"r": i}, "finished", 0.5 + i / 100, 1.0, 1, is_default=i == 0) for i in range(8)]
     lines = str(SweepResult({"r": 7}, tuple(trials), 100)).splitlines()

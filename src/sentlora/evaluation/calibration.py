@@ -7,6 +7,7 @@ of a row is the probability of its most probable class, whatever a threshold the
 from __future__ import annotations
 
 import math
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from scipy.special import logsumexp
 
 from sentlora.errors import DataError
 from sentlora.evaluation.checks import class_ids, score_rows
+from sentlora.inference.decision import softmax
 
 N_BINS = 15
 # The widest range of temperatures that is searched, for logits whose spread is 1.
@@ -23,7 +25,42 @@ _WIDEST = 1e4
 # Half precision may round a probability up to a little more than 1.
 _ROUNDING = 1e-2
 
+_FEW_ROWS = 100
+
 _Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A temperature, and what it does on the rows that it was fitted to.
+
+    Attributes:
+        temperature: What logits are divided by.
+        n: Number of rows.
+        ece_before: Expected calibration error at a temperature of 1.
+        ece_after: The same at this one. As it was fitted to these rows, it flatters a little.
+        nll_before: Log loss at a temperature of 1.
+        nll_after: The same at this one.
+    """
+
+    temperature: float
+    n: int
+    ece_before: float
+    ece_after: float
+    nll_before: float
+    nll_after: float
+
+    def __str__(self) -> str:
+        """Return one line for people."""
+        few = "; so few rows tell it only roughly" if self.n < _FEW_ROWS else ""
+        return (
+            f"temperature {self.temperature:.4g}, fitted to {self.n:,} rows: calibration error {self.ece_before:.4f} "
+            f"-> {self.ece_after:.4f}, log loss {self.nll_before:.4f} -> {self.nll_after:.4f}{few}"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the figures as plain JSON values."""
+        return asdict(self)
 
 
 def calibration_bins(y_true: ArrayLike, probabilities: ArrayLike, *, n_bins: int = N_BINS) -> list[dict[str, Any]]:
@@ -132,8 +169,13 @@ def negative_log_likelihood(y_true: ArrayLike, probabilities: ArrayLike) -> floa
         0.6931
     """
     ids, values = _checked(y_true, probabilities)
+    return float(nll_rows(ids, values).mean())
+
+
+def nll_rows(ids: NDArray[np.int64], probabilities: _Floats) -> _Floats:
+    """Compute the loss of each row, for :func:`negative_log_likelihood`; what comes in is checked already."""
     eps = np.finfo(np.float64).eps
-    return float(-np.log(np.clip(values[np.arange(len(ids)), ids], eps, 1 - eps)).mean())
+    return np.asarray(-np.log(np.clip(probabilities[np.arange(len(ids)), ids], eps, 1 - eps)))
 
 
 def fit_temperature(logits: ArrayLike, ids: ArrayLike) -> float:
@@ -167,14 +209,15 @@ def fit_temperature(logits: ArrayLike, ids: ArrayLike) -> float:
     centred = values - values.mean(axis=1, keepdims=True)
     of_truth = centred[np.arange(len(true)), true]
     spread = float(np.abs(centred).mean())
+    rows = "a single row" if len(true) == 1 else f"these {len(true):,} rows"
     if of_truth.sum() <= 1e-12 * spread * len(true) or spread == 0:
         raise DataError(
-            f"No temperature fits these {len(true):,} rows: their scores point away from the true labels at least as "
+            f"No temperature fits {rows}: their scores point away from the true labels at least as "
             "often as towards them. Train longer, or look whether the labels are swapped."
         )
     if (of_truth == centred.max(axis=1)).all():
         raise DataError(
-            f"No temperature fits these {len(true):,} rows: every one is predicted right, so they do not tell how "
+            f"No temperature fits {rows}: every one is predicted right, so they do not tell how "
             "sure is too sure. Calibrate on more rows, or on harder ones."
         )
     scaled, truth = centred / spread, of_truth / spread
@@ -186,6 +229,34 @@ def fit_temperature(logits: ArrayLike, ids: ArrayLike) -> float:
     ends = (-math.log(_WIDEST), math.log(_WIDEST))
     found = minimize_scalar(loss, bounds=ends, method="bounded", options={"xatol": 1e-8})
     return float(spread * math.exp(found.x))
+
+
+def calibrate(logits: ArrayLike, ids: ArrayLike) -> Calibration:
+    """Fit the temperature, and compare the calibration before and after.
+
+    Args:
+        logits: Scores before the softmax, shape (n, n_labels).
+        ids: The true class ids, shape (n,).
+
+    Raises:
+        DataError: As :func:`fit_temperature`.
+
+    Example:
+        >>> found = calibrate([[4.0, 0.0], [4.0, 0.0], [4.0, 0.0], [0.0, 4.0]], [0, 0, 1, 1])
+        >>> found.temperature > 1 and found.nll_after < found.nll_before
+        True
+    """
+    temperature = fit_temperature(logits, ids)
+    values = np.asarray(logits, dtype=np.float64)
+    before, after = softmax(values), softmax(values, temperature)
+    return Calibration(
+        temperature,
+        len(values),
+        ece_before=expected_calibration_error(ids, before),
+        ece_after=expected_calibration_error(ids, after),
+        nll_before=negative_log_likelihood(ids, before),
+        nll_after=negative_log_likelihood(ids, after),
+    )
 
 
 def _checked(y_true: ArrayLike, probabilities: ArrayLike) -> tuple[NDArray[np.int64], _Floats]:

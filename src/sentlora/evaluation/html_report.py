@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sentlora.evaluation import tables
 from sentlora.evaluation.breakdown import coverage_table
 from sentlora.evaluation.curve_plots import plot_confidence, plot_coverage, plot_precision_recall, plot_reliability
+from sentlora.evaluation.label_issues import can_look_for_label_issues
 from sentlora.evaluation.plot_style import require_matplotlib
 from sentlora.evaluation.plots import plot_confusion_matrix, plot_roc
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 # Beyond this a text is cut: a page of twenty long reviews would be read by nobody.
 _LONGEST_TEXT = 1200
+_SUSPECT = ' <span class="suspect">likely label error by confident learning</span>'
 
 _STYLE = """
 :root { color-scheme: light dark; --paper: #ffffff; --ink: #16191d; --soft: #57606a; --line: #d8dee4; --card: #f6f8fa;
@@ -44,13 +46,14 @@ p { margin: .4rem 0; } .soft { color: var(--soft); }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: .3rem .9rem .3rem 0; border-bottom: 1px solid var(--line); white-space: nowrap; }
-th { color: var(--soft); font-weight: 600; } .figure { text-align: right; }
-td:first-child, th:first-child { max-width: 18rem; white-space: normal; }
+th { color: var(--soft); font-weight: 600; white-space: normal; vertical-align: bottom; } .figure { text-align: right; }
+td:first-child, th:first-child { min-width: 7rem; max-width: 18rem; white-space: normal; }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 25rem), 1fr)); gap: 1rem; }
 figure { margin: 0; } img { width: 100%; height: auto; display: block; }
 .mistake { border: 1px solid var(--line); border-left: 4px solid #D55E00; border-radius: 6px; background: var(--card);
   padding: .6rem .9rem; margin: .7rem 0; }
 .mistake p { white-space: pre-wrap; margin: .3rem 0 0; }
+.suspect { display: inline-block; border: 1px solid #D55E00; border-radius: 4px; padding: 0 .4rem; font-size: .85rem; }
 footer { margin-top: 3rem; color: var(--soft); font-size: .85rem; }
 """
 
@@ -134,19 +137,9 @@ def _coverage(report: EvaluationReport) -> str:
 
 
 def _by_length(report: EvaluationReport) -> str:
-    quarters = report.accuracy_by_length
-    if quarters is None:
+    if report.texts is None:
         return ""
-    rows = [
-        (
-            f"{row['shortest']:,} to {row['longest']:,}",
-            f"{row['n']:,}",
-            f"{row['accuracy']:.4f}",
-            "{:.4f} to {:.4f}".format(*row["interval"]),
-        )
-        for row in quarters
-    ]
-    return _section("By length of the text", _table(("characters", "rows", "accuracy", "95 % interval"), rows))
+    return _section("By length of the text", _table(*tables.length_rows(report)))
 
 
 def _mistakes(report: EvaluationReport) -> str:
@@ -155,18 +148,38 @@ def _mistakes(report: EvaluationReport) -> str:
     found = report.mistakes()
     if not found:
         return _section("The surest mistakes", _paragraphs(["There are none."]))
+    suspects = _suspects(report)
     cards = []
     for mistake in found:
+        suspect = mistake["row"] in (suspects or ())
         called = "no label" if mistake["predicted"] is None else mistake["predicted"]
         text = mistake["text"]
         shown = text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]} ... ({len(text):,} characters)"
         cards.append(
             f'<div class="mistake"><b>{escape(called)}</b>, with {mistake["confidence"]:.3f}; '
             f"labelled <b>{escape(mistake['true'])}</b> "
-            f'<span class="soft">(row {mistake["row"]:,})</span><p>{escape(_encodable(shown))}</p></div>'
+            f'<span class="soft">(row {mistake["row"]:,})</span>{_SUSPECT if suspect else ""}'
+            f'<p dir="auto">{escape(_encodable(shown))}</p></div>'
         )
-    words = "A classifier that is sure and wrong often shows a wrong label, or a kind of text it has not learned."
-    return _section("The surest mistakes", _paragraphs([words]) + "\n".join(cards))
+    words = ["A classifier that is sure and wrong often shows a wrong label, or a kind of text it has not learned."]
+    if suspects is not None:
+        words.append(_of_suspects(len(suspects), report.n))
+    return _section("The surest mistakes", _paragraphs(words) + "\n".join(cards))
+
+
+def _suspects(report: EvaluationReport) -> set[int] | None:
+    """Return the rows whose label is likely wrong; None where nothing can tell."""
+    if not can_look_for_label_issues(report.y_true):
+        return None
+    return set(report.label_issues(None)["row"].tolist())
+
+
+def _of_suspects(n: int, rows: int) -> str:
+    are = "row is a likely label error" if n == 1 else "rows are likely label errors"
+    return (
+        f"{n:,} of all {rows:,} {are} by confident learning (Northcutt et al. 2021), and marked where they stand here. "
+        "That holds if the classifier was not trained on these rows. report.label_issues() lists them all."
+    )
 
 
 def _encodable(text: str) -> str:

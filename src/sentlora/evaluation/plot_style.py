@@ -85,6 +85,13 @@ def line(place: int, theme: Theme) -> dict[str, Any]:
     return {"color": colour, "linestyle": _DASHES[place % len(_DASHES)], "linewidth": 1.8}
 
 
+def dark_blues() -> Any:
+    """Return a colour map for squares on dark paper, as matplotlib's ``Blues`` is one for light paper."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("dark blues", ["#1c2530", "#56B4E9"])
+
+
 def legend_below(ax: Axes, columns: int) -> None:
     """Put the legend below the Axes, where no curve can be."""
     # Curves of an unknown shape leave no corner that is free for certain. The distance is in inches, because the

@@ -16,7 +16,9 @@ import numpy as np
 from sentlora.errors import DataError
 from sentlora.evaluation.plot_style import (
     DARK,
+    Theme,
     cut,
+    dark_blues,
     legend_below,
     line,
     new_axes,
@@ -36,6 +38,7 @@ _MARKERS = ("o", "s", "^", "D")
 _LOSSES = {"train_loss": "training", "validation_loss": "validation"}
 _RATES = {"accuracy": "accuracy", "f1": "F1", "tpr": "TPR", "fpr": "FPR"}
 _MOST_CURVES = 8
+_MANY_EPOCHS = 15
 _MOST_CELL_TEXTS = 8
 
 
@@ -67,7 +70,7 @@ def plot_confusion_matrix(report: EvaluationReport, ax: Axes | None = None, *, d
     names = [wrapped(name, 16) if n_labels <= 6 else wrapped(cut(name, 26), 99) for name in report.labels.names]
     display = ConfusionMatrixDisplay(shares, display_labels=names).plot(
         ax=ax,
-        cmap=_dark_blues() if dark else "Blues",
+        cmap=dark_blues() if dark else "Blues",
         colorbar=not written,
         include_values=written,
         im_kw={"vmin": 0.0, "vmax": 1.0},  # the colour is the share of the row, so a rare class shows its mistakes
@@ -88,49 +91,114 @@ def plot_confusion_matrix(report: EvaluationReport, ax: Axes | None = None, *, d
     return paint(ax, dark=dark)
 
 
-def plot_roc(report: EvaluationReport, ax: Axes | None = None, *, dark: bool = False) -> Axes:
+def plot_roc(
+    report: EvaluationReport | Sequence[EvaluationReport],
+    ax: Axes | None = None,
+    *,
+    names: Sequence[str] | None = None,
+    dark: bool = False,
+) -> Axes:
     """Draw the ROC curve of the positive class, or one per class against the rest, with its AUC in the legend.
 
     Of more than eight classes the eight with the most rows are drawn. A class without positives or without
-    negatives has no curve.
+    negatives has no curve. Several reports are laid over one another, with one curve each: that of the positive class,
+    or with more than two classes the mean of the curves of the classes.
 
     Args:
-        report: The report.
+        report: The report, or several.
         ax: Where to draw. Default: the Axes of a new figure.
+        names: What several reports are called; by default what each was evaluated on.
         dark: Draw for dark paper.
 
     Returns:
         The Axes.
 
     Raises:
+        DataError: If there are no reports, or not as many names as reports.
         MissingExtraError: If matplotlib is not installed.
     """
     require_matplotlib("Plotting a ROC curve")
+    theme = theme_of(dark)
+    if isinstance(report, Sequence):
+        ax = ax if ax is not None else new_axes(width=5.0, height=5.0)
+        title, drawn = _overlay(ax, report, names, theme), len(report)
+    elif names is not None:
+        raise DataError("Names are for several reports: plot_roc([a, b], names=['A', 'B']). Leave them out for one.")
+    else:
+        ax = ax if ax is not None else new_axes(width=5.0, height=5.0)
+        title, drawn = _class_curves(ax, report, theme)
+    ax.plot([0, 1], [0, 1], color=theme.muted, linestyle=":", linewidth=1, label="chance")
+    ax.set(xlabel="false positive rate", ylabel="true positive rate", title=title, xlim=(-0.02, 1.02))
+    ax.set(ylim=(-0.02, 1.02))
+    legend_below(ax, columns=1 if drawn < 4 else 2)
+    return paint(ax, dark=dark)
+
+
+def _class_curves(ax: Axes, report: EvaluationReport, theme: Theme) -> tuple[str, int]:
+    """Draw the curves of one report; return the title, and how many there are."""
     from sklearn.metrics import roc_curve
 
-    theme = theme_of(dark)
-    ax = ax if ax is not None else new_axes(width=5.0, height=5.0)
-    positive = report["positive_label"]
-    ids = list(range(len(report.labels))) if positive is None else [report.labels.names.index(positive)]
-    drawable = [i for i in ids if 0 < (report.y_true == i).sum() < report.n]
-    drawable = sorted(sorted(drawable, key=lambda i: -int((report.y_true == i).sum()))[:_MOST_CURVES])
-    for place, i in enumerate(drawable):
+    ids, drawable = _drawable(report)
+    shown = sorted(sorted(drawable, key=lambda i: -int((report.y_true == i).sum()))[:_MOST_CURVES])
+    for place, i in enumerate(shown):
         fpr, tpr, _ = roc_curve(report.y_true == i, report.scores[:, i])
         name = report.labels.names[i]
         area = report["per_class"][name]["roc_auc"]
         ax.plot(fpr, tpr, **line(place, theme), label=wrapped(f"{cut(name, 26)}, AUC {area:.3f}", 99))
-    ax.plot([0, 1], [0, 1], color=theme.muted, linestyle=":", linewidth=1, label="chance")
     if report.threshold is not None:
         here = f"at the threshold {report.threshold:.3g}"
         ax.plot([report.fpr], [report.tpr], "o", color=theme.colours[1], markersize=7, label=here)
-    if not drawable:
+    if not shown:
         words = "undefined: only one class occurs"
         ax.text(0.5, 0.6, words, ha="center", transform=ax.transAxes, color=theme.ink)
-    shown = f" ({len(drawable)} largest of {len(ids)} classes)" if len(drawable) < len(ids) > _MOST_CURVES else ""
-    ax.set(xlabel="false positive rate", ylabel="true positive rate", title=f"ROC{shown}", xlim=(-0.02, 1.02))
-    ax.set(ylim=(-0.02, 1.02))
-    legend_below(ax, columns=1 if len(drawable) < 4 else 2)
-    return paint(ax, dark=dark)
+    many = len(shown) < len(ids) > _MOST_CURVES
+    return f"ROC ({len(shown)} largest of {len(ids)} classes)" if many else "ROC", len(shown)
+
+
+def _overlay(ax: Axes, reports: Sequence[EvaluationReport], names: Sequence[str] | None, theme: Theme) -> str:
+    """Draw one curve for each report, and a dot where it has a threshold; return the title."""
+    called = [report.source for report in reports] if names is None else list(names)
+    if not reports or len(called) != len(reports):
+        raise DataError(f"Expected reports with a name for each; found {len(reports)} reports, {len(called)} names.")
+    for place, (report, name) in enumerate(zip(reports, called, strict=True)):
+        curve = _mean_curve(report)
+        area = "undefined" if curve is None else f"{report['roc_auc']:.3f}"
+        style = line(place, theme)
+        fpr, tpr = (np.zeros(0), np.zeros(0)) if curve is None else curve
+        ax.plot(fpr, tpr, **style, label=wrapped(f"{cut(name, 34)}, AUC {area}", 99))
+        if report.threshold is not None:
+            ax.plot([report.fpr], [report.tpr], "o", color=style["color"], markersize=7)
+    return "ROC, mean of the classes" if any(len(report.labels) > 2 for report in reports) else "ROC"
+
+
+def _mean_curve(report: EvaluationReport) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the curve of the positive class, or the mean height of those of all classes; None where undefined."""
+    from sklearn.metrics import roc_curve
+
+    _, drawable = _drawable(report)
+    curves = [roc_curve(report.y_true == i, report.scores[:, i])[:2] for i in drawable]
+    if len(curves) < 2:
+        return curves[0] if curves else None
+    # Twice each place, so that a step of one curve stays a step of the mean.
+    places = np.unique(np.concatenate([fpr for fpr, _ in curves]))
+    left = np.mean([_below_steps(fpr, tpr, places) for fpr, tpr in curves], axis=0)
+    right = np.mean([np.interp(places, fpr, tpr) for fpr, tpr in curves], axis=0)
+    return np.repeat(places, 2), np.stack([left, right], axis=1).ravel()
+
+
+def _below_steps(fpr: np.ndarray, tpr: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Return the heights of a curve at some places: at a step that of its foot, where ``numpy.interp`` has its top."""
+    heights: np.ndarray = np.interp(places, fpr, tpr)
+    x, first = np.unique(fpr, return_index=True)
+    heights[np.searchsorted(places, x)] = tpr[first]
+    return heights
+
+
+def _drawable(report: EvaluationReport) -> tuple[list[int], list[int]]:
+    """Return the classes that a ROC curve speaks of, and those of them that have one."""
+    positive = report["positive_label"]
+    ids = list(range(len(report.labels))) if positive is None else [report.labels.names.index(positive)]
+    return ids, [i for i in ids if 0 < (report.y_true == i).sum() < report.n]
 
 
 def plot_report(report: EvaluationReport) -> Figure:
@@ -157,13 +225,22 @@ def plot_report(report: EvaluationReport) -> Figure:
     return figure
 
 
-def plot_training_curves(rows: Sequence[Mapping[str, Any]], axes: Sequence[Axes] | None = None) -> tuple[Axes, Axes]:
-    """Draw the losses, and the scores, of each epoch.
+def plot_training_curves(
+    rows: Sequence[Mapping[str, Any]],
+    axes: Sequence[Axes] | None = None,
+    *,
+    kept: float | None = None,
+    dark: bool = False,
+) -> tuple[Axes, Axes]:
+    """Draw the losses, and the scores on the validation rows, of each epoch.
 
     Args:
-        rows: One mapping per epoch: ``epoch``, ``train_loss``, ``validation_loss``, ``accuracy``, ``f1``, ``tpr``,
-            ``fpr``. What is absent, None or NaN is left out of its curve.
+        rows: One mapping per epoch, as ``clf.history_`` has them: ``epoch``, ``train_loss``, ``validation_loss``,
+            ``accuracy``, ``f1``, ``tpr``, ``fpr`` (with more than two classes macro means). What is absent, None or
+            NaN is left out of its curve.
         axes: Two Axes, for the losses and for the scores. Default: those of a new figure.
+        kept: The epoch whose weights were kept, to be marked.
+        dark: Draw for dark paper.
 
     Returns:
         The two Axes.
@@ -174,7 +251,6 @@ def plot_training_curves(rows: Sequence[Mapping[str, Any]], axes: Sequence[Axes]
     """
     require_matplotlib("Plotting training curves")
     from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
 
     if not rows:
         raise DataError("Expected one row per epoch; found none. Train for at least one epoch with an evaluation.")
@@ -186,25 +262,45 @@ def plot_training_curves(rows: Sequence[Mapping[str, Any]], axes: Sequence[Axes]
     if len(axes) != 2:
         raise DataError(f"Expected two Axes, for the losses and for the scores; found {len(axes)}.")
     left, right = axes
-    for ax, curves, title in ((left, _LOSSES, "loss"), (right, _RATES, "scores on validation")):
-        for place, (key, name) in enumerate(curves.items()):
-            points = [(row["epoch"], row[key]) for row in rows if not _missing(row.get(key))]
-            if points:
-                ax.plot(*zip(*points, strict=True), **line(place, theme_of(False)), marker=_MARKERS[place], label=name)
-        ax.set(xlabel="epoch", title=title)
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-        ax.grid(alpha=0.3)
-        if ax.get_legend_handles_labels()[1]:
-            legend_below(ax, columns=len(curves))
+    _curves_by_epoch(left, rows, _LOSSES, "loss", kept, dark=dark)
+    _curves_by_epoch(right, rows, _RATES, "scores on validation", kept, dark=dark)
     right.set_ylim(-0.03, 1.03)
     return left, right
 
 
+def _curves_by_epoch(
+    ax: Axes,
+    rows: Sequence[Mapping[str, Any]],
+    curves: Mapping[str, str],
+    title: str,
+    kept: float | None,
+    *,
+    dark: bool,
+) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    theme, drawn = theme_of(dark), 0
+    for place, (key, name) in enumerate(curves.items()):
+        points = [(row["epoch"], row[key]) for row in rows if not _missing(row.get(key))]
+        if points:
+            drawn += 1
+            # Of many epochs the dots would hide the dashes.
+            size = 5 if len(rows) <= _MANY_EPOCHS else 3
+            look = {**line(place, theme), "marker": _MARKERS[place], "markersize": size}
+            ax.plot(*zip(*points, strict=True), **look, label=name)
+    if kept is not None and drawn:
+        ax.axvline(kept, color=theme.muted, linestyle=":", linewidth=1.4, label="kept")
+    first, last = rows[0]["epoch"], rows[-1]["epoch"]
+    room = max(0.04 * (last - first), 0.5 if first == last else 0.1)
+    ax.set(xlabel="epoch", title=title, xlim=(first - room, last + room))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    ax.grid(alpha=0.3)
+    if drawn:
+        legend_below(ax, columns=drawn + (kept is not None))
+    else:
+        ax.text(0.5, 0.5, "no figures", ha="center", transform=ax.transAxes, color=theme.ink)
+    paint(ax, dark=dark)
+
+
 def _missing(value: Any) -> bool:
     return value is None or (isinstance(value, float) and math.isnan(value))
-
-
-def _dark_blues() -> Any:
-    from matplotlib.colors import LinearSegmentedColormap
-
-    return LinearSegmentedColormap.from_list("dark blues", ["#1c2530", "#56B4E9"])

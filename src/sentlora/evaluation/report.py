@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,22 +13,24 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sentlora.errors import ConfigError, DataError
-from sentlora.evaluation import breakdown, calibration, tables
+from sentlora.evaluation import breakdown, tables
 from sentlora.evaluation import metrics as figures
-from sentlora.evaluation.bootstrap import bootstrap_intervals
 from sentlora.evaluation.checks import as_probabilities
 from sentlora.evaluation.paired import PairedComparison, compare_predictions
-from sentlora.evaluation.rates import Rates
-from sentlora.evaluation.thresholds import coverage_curve
+from sentlora.evaluation.thresholds import is_number
+from sentlora.evaluation.trust import Trust
 from sentlora.inference.decision import decide
 from sentlora.labels import LabelMap
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+# Of a mistake, what may stand in a file that is passed on: not its text.
+_MISTAKE = ("row", "true", "predicted", "confidence")
+
 
 @dataclass(frozen=True, eq=False, repr=False)
-class EvaluationReport(Rates):
+class EvaluationReport(Trust):
     """How well predictions agree with the true labels.
 
     Build one with :meth:`from_scores`, or get one from ``SentimentLoRA.evaluate``. Every figure of
@@ -101,9 +102,17 @@ class EvaluationReport(Rates):
             seconds: How long the rows took to score, to be shown.
 
         Raises:
-            DataError: If a shape does not fit, an id is out of range, or a score is not finite.
+            DataError: If a shape does not fit, an id is out of range, a score is not finite, or a text is no string.
+            ConfigError: If the threshold is no probability, or there are not two classes to choose between.
         """
         probabilities = as_probabilities(scores)
+        if probabilities.shape[1] != len(labels):
+            raise DataError(
+                f"Expected one column of scores per label; found {probabilities.shape[1]} columns and {len(labels)} "
+                f"labels: {labels}."
+            )
+        if threshold is not None:
+            _check_threshold(threshold, labels)
         predicted = (
             decide(probabilities, labels.positive_id, threshold) if predictions is None else np.asarray(predictions)
         )
@@ -111,107 +120,21 @@ class EvaluationReport(Rates):
             y_true, probabilities, names=labels.names, positive_id=labels.positive_id, predictions=predicted
         )
         ids = np.asarray(y_true).astype(np.int64)
-        if texts is not None and len(texts) != len(ids):
-            raise DataError(f"Expected one text per label; found {len(texts)} texts and {len(ids)} labels.")
+        if texts is not None:
+            _check_texts(texts, len(ids))
         return cls(
             labels,
             ids,
             probabilities,
-            predicted,
+            predicted.astype(np.int64),
             metrics,
             source,
             texts=None if texts is None else tuple(texts),
-            threshold=threshold if predictions is None else None,
+            threshold=float(threshold) if threshold is not None and predictions is None else None,
             threshold_rule=threshold_rule if predictions is None and threshold is not None else None,
             temperature=temperature,
             seconds=seconds,
         )
-
-    @property
-    def n(self) -> int:
-        """Number of rows."""
-        return len(self.y_true)
-
-    @property
-    def accuracy_interval(self) -> tuple[float, float]:
-        """The 95 % Wilson interval of the accuracy: what another sample of n such texts would leave plausible.
-
-        See :func:`sentlora.evaluation.metrics.wilson_interval` (Wilson 1927).
-        """
-        return figures.wilson_interval(int(np.trace(self.confusion_matrix)), self.n)
-
-    @cached_property
-    def intervals(self) -> dict[str, tuple[float, float] | None]:
-        """95 % bootstrap intervals by name: the headline figures, ``ece`` and ``brier``; None where one is undefined.
-
-        See :func:`sentlora.evaluation.bootstrap.bootstrap_intervals` (Efron 1979).
-        """
-        return bootstrap_intervals(self.y_true, self.scores, self.y_pred, positive_id=self.labels.positive_id)
-
-    @property
-    def correct(self) -> NDArray[np.bool_]:
-        """Whether each row was predicted right, shape (n,)."""
-        return np.asarray(self.y_pred == self.y_true)
-
-    @cached_property
-    def ece(self) -> float:
-        """Expected calibration error, 0 to 1: how far confidence and accuracy are apart (Guo et al. 2017)."""
-        return calibration.expected_calibration_error(self.y_true, self.scores)
-
-    @cached_property
-    def brier(self) -> float:
-        """Brier score: the mean squared distance between the probabilities and what was so."""
-        return calibration.brier_score(self.y_true, self.scores)
-
-    @cached_property
-    def nll(self) -> float:
-        """Mean negative log-likelihood of the true classes (log loss)."""
-        return calibration.negative_log_likelihood(self.y_true, self.scores)
-
-    @property
-    def calibration_bins(self) -> list[dict[str, Any]]:
-        """Rows, mean confidence and accuracy in 15 bins of confidence."""
-        return calibration.calibration_bins(self.y_true, self.scores)
-
-    @cached_property
-    def coverage_curve(self) -> dict[str, NDArray[np.float64]]:
-        """``confidence``, ``coverage`` and ``accuracy`` of answering the surest rows only, as arrays.
-
-        It is what ``predict(texts, abstain_below=confidence)`` would do on these rows.
-        """
-        return coverage_curve(self.correct, breakdown.confidences(self.scores, self.y_pred))
-
-    @property
-    def accuracy_by_length(self) -> list[dict[str, Any]] | None:
-        """Accuracy by quartile of the texts' length in characters; None without the texts."""
-        return None if self.texts is None else breakdown.accuracy_by_length(self.correct, self.texts)
-
-    def mistakes(self, n: int = 20) -> list[dict[str, Any]]:
-        """Return the mistakes with the highest confidence, the surest first.
-
-        Args:
-            n: How many.
-
-        Returns:
-            One mapping for each: ``row``, ``text`` (None without the texts), ``true``, ``predicted`` (None for an
-            answer that was no label) and ``confidence``.
-        """
-        names, sure = self.labels.names, breakdown.confidences(self.scores, self.y_pred)
-        return [
-            {
-                "row": row,
-                "text": None if self.texts is None else self.texts[row],
-                "true": names[self.y_true[row]],
-                "predicted": None if self.y_pred[row] < 0 else names[self.y_pred[row]],
-                "confidence": float(sure[row]),
-            }
-            for row in breakdown.surest_mistakes(self.y_true, self.y_pred, self.scores, n)
-        ]
-
-    @property
-    def texts_per_second(self) -> float | None:
-        """How many texts were scored in a second of this evaluation; None where it was not measured."""
-        return None if not self.seconds else self.n / self.seconds
 
     def compare(self, other: EvaluationReport, *, names: tuple[str, str] = ("A", "B")) -> PairedComparison:
         """Tell whether another classifier is better or worse on the same rows, or cannot be told apart from this one.
@@ -223,7 +146,8 @@ class EvaluationReport(Rates):
             names: What to call the two.
 
         Raises:
-            DataError: If the two reports are not on the same rows, or have other classes.
+            ConfigError: If the names are not two different ones.
+            DataError: If the other is no report, or the two are not on the same rows or have other classes.
 
         Example:
             >>> labels = LabelMap(("negative", "positive"))
@@ -233,6 +157,11 @@ class EvaluationReport(Rates):
             >>> poor.compare(good).better
             'B'
         """
+        if not isinstance(other, EvaluationReport):
+            raise DataError(
+                f"Expected another EvaluationReport to compare with; found {type(other).__name__}. Evaluate the other "
+                "classifier on the same rows first."
+            )
         if self.labels.names != other.labels.names:
             raise DataError(f"Expected two reports with the same classes; found {self.labels} and {other.labels}.")
         if self.n != other.n:
@@ -266,13 +195,14 @@ class EvaluationReport(Rates):
         return self.to_markdown()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the report as plain JSON values: no numpy, no scores of single rows.
+        """Return the report as plain JSON values: no numpy, no texts.
 
         Returns:
             ``source``, ``n``, ``labels`` (``LabelMap.to_dict``), ``accuracy_interval`` ([low, high]), ``metrics``,
             ``intervals`` (name -> [low, high] or None), ``calibration`` (``ece``, ``brier``, ``nll``,
             ``temperature``, ``bins``), ``threshold`` (``value`` and ``rule``, or None), ``coverage`` (a few points of
-            the curve), ``accuracy_by_length`` (None without texts) and ``texts_per_second``.
+            the curve), ``accuracy_by_length`` (None without texts), ``mistakes`` (the 20 surest: ``row``, ``true``,
+            ``predicted``, ``confidence``, and never a text), ``seconds`` and ``texts_per_second``.
         """
         return {
             "source": self.source,
@@ -291,6 +221,8 @@ class EvaluationReport(Rates):
             "threshold": None if self.threshold is None else {"value": self.threshold, "rule": self.threshold_rule},
             "coverage": breakdown.coverage_table(self.coverage_curve),
             "accuracy_by_length": self.accuracy_by_length,
+            "mistakes": [{name: found[name] for name in _MISTAKE} for found in self.mistakes()],
+            "seconds": self.seconds,
             "texts_per_second": self.texts_per_second,
         }
 
@@ -299,10 +231,13 @@ class EvaluationReport(Rates):
 
         Args:
             path: The file to write, UTF-8; its folder must exist. Default: none.
+
+        Raises:
+            ConfigError: If there is no such folder.
         """
         text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
         if path is not None:
-            Path(path).write_text(text + "\n", encoding="utf-8")
+            _write(Path(path).expanduser(), text)
         return text
 
     def to_html(self, title: str | None = None) -> str:
@@ -332,13 +267,13 @@ class EvaluationReport(Rates):
             The absolute path.
 
         Raises:
-            ConfigError: If the suffix is another, or there is no such folder.
+            ConfigError: If the suffix is another, there is no such folder, or the path is a folder itself.
             MissingExtraError: If matplotlib is not installed, for ``.html``.
         """
         place = Path(path).expanduser().absolute()
         write = {".html": self.to_html, ".json": self.to_json, ".md": self.to_markdown, ".txt": self.__str__}
         check_report_path(place, tuple(write))
-        place.write_text(write[place.suffix.lower()]().rstrip() + "\n", encoding="utf-8", errors="replace")
+        _write(place, write[place.suffix.lower()]().rstrip())
         return place
 
     def plot(self) -> Figure:
@@ -364,9 +299,36 @@ def check_report_path(path: Path, suffixes: Sequence[str]) -> None:
         suffixes: What it may end in.
 
     Raises:
-        ConfigError: If the suffix is another, or the folder is missing.
+        ConfigError: If the suffix is another, the folder is missing, or the path is a folder itself.
     """
     if path.suffix.lower() not in suffixes:
         raise ConfigError(f"Expected a report's file to end in one of {', '.join(suffixes)}; found {path.name!r}.")
+    _check_place(path)
+
+
+def _write(path: Path, text: str) -> None:
+    _check_place(path)
+    path.write_text(text + "\n", encoding="utf-8", errors="replace")
+
+
+def _check_place(path: Path) -> None:
     if not path.absolute().parent.is_dir():
         raise ConfigError(f"The folder of {path.name!r} does not exist: {path.absolute().parent}. Create it first.")
+    if path.is_dir():
+        raise ConfigError(f"{path.name!r} is a folder. Name a file in it, such as {path / 'report.html'}.")
+
+
+def _check_threshold(threshold: Any, labels: LabelMap) -> None:
+    if not is_number(threshold) or not 0 <= threshold <= 1:
+        raise ConfigError(f"Expected the threshold as a probability from 0 to 1; found {threshold!r}.")
+    if len(labels) != 2:
+        raise ConfigError(f"A threshold chooses between two labels; there are {len(labels)}: {labels}.")
+
+
+def _check_texts(texts: Sequence[str], n: int) -> None:
+    if isinstance(texts, str) or len(texts) != n:
+        found = "one string" if isinstance(texts, str) else f"{len(texts):,} texts"
+        raise DataError(f"Expected one text per label; found {found} and {n:,} labels.")
+    for row, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise DataError(f"Expected texts as strings; found {text!r} in row {row}.")

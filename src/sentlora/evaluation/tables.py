@@ -22,6 +22,8 @@ _WIDEST_NAME = 36
 _MATRIX_LIMIT = 8  # more classes than this do not fit side by side; the largest mistakes are listed instead
 _LARGEST = 10
 _CLASS_RATES = ("precision", "recall", "f1", "tpr", "fpr", "roc_auc")
+_AVERAGES = {"macro": "mean of the classes", "weighted": "mean, weighted by support"}
+_BY_LENGTH = ("characters", "rows", "accuracy", "95 % interval")
 _TITLES = {
     "f1": "F1",
     "tpr": "TPR",
@@ -32,6 +34,7 @@ _TITLES = {
     "brier": "Brier score",
     "nll": "log loss",
 }
+BY_LENGTH_TITLE = "Accuracy by length of the text, a quarter of the rows each."
 _HEADER = ("metric", "value", "95 % interval")
 _HEADLINE = ("precision", "recall", "f1", "f1_macro", "tpr", "fpr", "roc_auc", "balanced_accuracy", "mcc")
 
@@ -53,6 +56,8 @@ def as_text(report: EvaluationReport) -> str:
         Text("\n" + matrix_title(report) + "\n"),
         _table(*matrix_rows(report)),
     ]
+    if report.texts is not None:
+        parts += [Text("\n" + BY_LENGTH_TITLE + "\n"), _table(*length_rows(report))]
     console = Console(file=StringIO(), width=_WIDTH, color_system=None, legacy_windows=False)
     with console.capture() as capture:
         console.print(Group(*parts))
@@ -73,6 +78,8 @@ def as_markdown(report: EvaluationReport) -> str:
         _escape(matrix_title(report)),
         _markdown_table(*matrix_rows(report)),
     ]
+    if report.texts is not None:
+        parts += [BY_LENGTH_TITLE, _markdown_table(*length_rows(report))]
     return "\n\n".join(parts) + "\n"
 
 
@@ -117,13 +124,30 @@ def headline_rows(report: EvaluationReport) -> _Rows:
 
 
 def class_rows(report: EvaluationReport) -> tuple[Sequence[str], _Rows]:
-    """Lay out the figures of each class: the header, and one row for each."""
+    """Lay out the figures of each class as scikit-learn's ``classification_report`` does, and its two averages."""
     header = ("class", *map(_heading, _CLASS_RATES), "support")
     rows: _Rows = [
         (name, *(_number(rates[rate]) for rate in _CLASS_RATES), f"{rates['support']:,}")
         for name, rates in report["per_class"].items()
     ]
+    for average, title in _AVERAGES.items():
+        figures = [report.metrics.get(f"{rate}_{average}") for rate in _CLASS_RATES]
+        rows.append((title, *("" if figure is None else _number(figure) for figure in figures), f"{report.n:,}"))
     return header, rows
+
+
+def length_rows(report: EvaluationReport) -> tuple[Sequence[str], _Rows]:
+    """Lay out the accuracy by length of the text: the header, and one row for each quarter; none without texts."""
+    rows: _Rows = [
+        (
+            f"{part['shortest']:,} to {part['longest']:,}",
+            f"{part['n']:,}",
+            _number(part["accuracy"]),
+            _span(part["interval"]),
+        )
+        for part in report.accuracy_by_length or ()
+    ]
+    return _BY_LENGTH, rows
 
 
 def matrix_title(report: EvaluationReport) -> str:
@@ -153,7 +177,7 @@ def _heading(name: str) -> str:
     return _TITLES.get(name) or name.replace("_", " ").replace("f1", "F1")
 
 
-def _span(ends: tuple[float, float] | None) -> str:
+def _span(ends: Sequence[float] | None) -> str:
     return "" if ends is None else f"{ends[0]:.4f} to {ends[1]:.4f}"
 
 
@@ -166,7 +190,7 @@ def _table(header: Sequence[str], rows: _Rows) -> Table:
     for i, title in enumerate(header):
         # Counts and rates to the right, so that their points stand in line; names to the left.
         figures = i > 0 and all(
-            row[i] == "undefined" or row[i].replace(",", "").replace(".", "").isdigit() for row in rows
+            row[i] in ("", "undefined") or row[i].replace(",", "").replace(".", "").isdigit() for row in rows
         )
         table.add_column(
             Text(title),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TypeGuard
+from dataclasses import asdict, dataclass
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -43,6 +43,10 @@ class ChosenThreshold:
             f"threshold {self.threshold:.4g}, chosen for {self.rule}: on these {self.n:,} rows TPR {self.tpr:.4f}, "
             f"FPR {self.fpr:.4f}, precision {self.precision:.4f}, F1 {self.f1:.4f}"
         )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the figures as plain JSON values."""
+        return asdict(self)
 
 
 def choose_threshold(
@@ -168,15 +172,16 @@ def rule_of(fpr: float | None, tpr: float | None, f1: str | None) -> str:
             raise ConfigError(f"Expected f1='max', the threshold with the highest F1; found f1={f1!r}.")
         return "the highest F1"
     if fpr is not None:
-        if not (_is_number(fpr) and 0 <= fpr < 1):
+        if not (is_number(fpr) and 0 <= fpr < 1):
             raise ConfigError(f"Expected fpr as a share from 0 to below 1, such as 0.05; found fpr={fpr!r}.")
         return f"FPR <= {fpr:g}"
-    if not (_is_number(tpr) and 0 < tpr <= 1):
+    if not (is_number(tpr) and 0 < tpr <= 1):
         raise ConfigError(f"Expected tpr as a share above 0 to 1, such as 0.9; found tpr={tpr!r}.")
     return f"TPR >= {tpr:g}"
 
 
-def _is_number(value: object) -> TypeGuard[float]:
+def is_number(value: object) -> TypeGuard[float]:
+    """Tell a number from anything else, True and False included."""
     return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
 
 
