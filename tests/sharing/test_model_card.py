@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -8,13 +9,15 @@ from typing import Any
 import huggingface_hub
 import numpy as np
 import pytest
+from huggingface_hub.repocard_data import model_index_to_eval_results
 from peft import LoraConfig, TaskType
 
 from sentlora import SentimentLoRA
 from sentlora.config import SentimentConfig
 from sentlora.labels import LabelMap
 from sentlora.settings import Settings
-from sentlora.sharing.model_card import model_card
+from sentlora.sharing.folder import read_folder
+from sentlora.sharing.model_card import HERE, model_card
 
 CONFIG = SentimentConfig(
     base_model="minilm",
@@ -218,3 +221,130 @@ def test_the_card_says_what_the_adapter_was_trained_over(config: SentimentConfig
     over = dataclasses.replace(config, settings={"quantization": "4bit"})
     assert "trained over the base model's weights in 4bit, by bitsandbytes" in model_card(over, "x/y", None)
     assert "bitsandbytes" not in model_card(config, "x/y", None)
+
+
+# --- figures, data, licence -------------------------------------------------------------------
+
+MEASURED = {
+    "validation": {"epoch": 2.0, "accuracy": 0.9},
+    "imdb:test": {
+        "accuracy": 0.87654321,
+        "f1": 0.8,
+        "f1_macro": 0.75,
+        "n": 1234,
+        "positive_label": "positive",
+        "confusion_matrix": [[600, 17], [40, 570]],
+        "intervals": {"accuracy": [0.8501, 0.8999], "f1": [0.7, 0.85]},
+    },
+    "my reviews.csv": {"accuracy": 0.5, "n": 10},
+}
+KNOWN = dataclasses.replace(
+    CONFIG,
+    labels=LabelMap(("negative", "positive")),
+    license="cc-by-4.0",
+    language="en",
+    settings={**CONFIG.settings, "keep": "best"},
+    versions={"sentlora": "1.2", "peft": "3.4"},
+    data={
+        "splits": {
+            "train": {
+                "rows": 2000,
+                "classes": {"negative": 1500, "positive": 500},
+                "characters": {"mean": 1234.5, "50%": 980.0, "max": 10_001},
+            }
+        },
+        "datasets": ["stanfordnlp/imdb"],
+    },
+)
+
+
+def test_the_figures_stand_with_their_intervals_and_rows() -> None:
+    card = model_card(KNOWN, "x/y", MEASURED)
+    assert "| imdb:test | accuracy | 0.8765 | 0.8501 to 0.8999 | 1,234 |" in card
+    assert "| imdb:test | f1_macro | 0.7500 |  | 1,234 |" in card, "no interval is made up"
+    assert "| my reviews.csv | accuracy | 0.5000 |  | 10 |" in card
+    assert "| validation | accuracy | 0.9000 |  |  |" in card
+    assert "On `validation` the epoch was chosen, so these figures are a little too good." in card
+    assert "Precision, recall, F1, TPR and FPR speak of `positive`." in card
+    assert "| **negative** | 600 | 17 |\n| **positive** | 40 | 570 |" in card
+    assert "7 answers were no label." in card
+    kept_last = dataclasses.replace(KNOWN, settings={"keep": "last"})
+    assert "the epoch was chosen" not in model_card(kept_last, "x/y", MEASURED)
+
+
+def test_the_training_data_are_told_in_figures() -> None:
+    card = model_card(KNOWN, "x/y", None)
+    assert "| train | 2,000 | negative 1,500 (75.0 %), positive 500 (25.0 %) | 1,234 | 980 | 10,001 |" in card
+    assert "## Data" not in model_card(CONFIG, "x/y", None), "an older folder does not know"
+
+
+def test_the_limits_and_the_licence_are_told() -> None:
+    card = model_card(KNOWN, "x/y", None)
+    assert "A text of more than 77 tokens is cut: its beginning counts." in card
+    assert "## Licence\n\n`cc-by-4.0`." in card
+    assert "Made with sentlora 1.2, peft 3.4." in card
+    assert "## Licence\n\nNone was given." in model_card(CONFIG, "x/y", None)
+
+
+def test_the_hub_reads_every_figure(tmp_path: Path) -> None:
+    path = tmp_path / "README.md"
+    path.write_text(model_card(KNOWN, "org/base", MEASURED, place="me/imdb-lora"), encoding="utf-8")
+    data = huggingface_hub.metadata_load(path)
+    assert data["base_model"] == "org/base"
+    assert data["base_model_relation"] == "adapter"
+    assert data["datasets"] == ["stanfordnlp/imdb"]
+    assert (data["license"], data["language"]) == ("cc-by-4.0", "en")
+    assert data["metrics"] == ["accuracy", "f1"]
+    name, results = model_index_to_eval_results(data["model-index"])
+    assert name == "imdb-lora"
+    found = [(r.dataset_type, r.dataset_name, r.dataset_split, r.metric_name, r.metric_value) for r in results]
+    assert found == [
+        ("stanfordnlp/imdb", "imdb:test", "test", "Accuracy", 0.8765),
+        ("stanfordnlp/imdb", "imdb:test", "test", "F1 of positive", 0.8),
+        ("stanfordnlp/imdb", "imdb:test", "test", "Macro F1", 0.75),
+        ("my-reviews.csv", "my reviews.csv", None, "Accuracy", 0.5),
+    ], "what chose the epoch is no result"
+    assert {r.task_type for r in results} == {"text-classification"}
+    assert huggingface_hub.ModelCard.load(path).data.eval_results == results
+
+
+def test_nothing_is_claimed_that_is_not_known() -> None:
+    data = huggingface_hub.ModelCard(model_card(CONFIG, "x/y", {"validation": {"f1": 0.5}})).data.to_dict()
+    assert not {"model-index", "datasets", "license", "language", "metrics"} & set(data)
+
+
+def test_a_card_on_the_hub_names_its_repository_and_the_base_there() -> None:
+    card = model_card(CONFIG, "sentence-transformers/all-MiniLM-L6-v2", None, place="me/x")
+    assert card.count('"me/x"') == 3
+    assert HERE not in card
+    assert "Base model: `sentence-transformers/all-MiniLM-L6-v2`" in card
+    assert "on a machine without the package" in CARD
+    assert "on a machine without the package" not in card
+
+
+def test_a_class_with_odd_characters_breaks_no_table() -> None:
+    config = dataclasses.replace(KNOWN, labels=LabelMap(("bad|worse", "good\nbetter")))
+    card = model_card(config, "x/y", MEASURED)
+    assert "| **bad\\|worse** | 600 | 17 |\n| **good better** | 40 | 570 |" in card
+
+
+def test_a_folder_that_is_saved_again_says_the_same(saved: Path, held_out_reviews: Any, tmp_path: Path) -> None:
+    """Figures of a loaded folder keep their intervals, and a licence stays until another is given."""
+    clf = SentimentLoRA.load(saved, verbose=False)
+    clf.evaluate(held_out_reviews)
+    first = clf.save(tmp_path / "first", license="mit", language="en")
+    kept = json.loads((first / "metrics.json").read_text())["a DataFrame"]
+    assert kept["n"] == 100
+    assert sum(map(sum, kept["confusion_matrix"])) == 100
+    low, high = kept["intervals"]["accuracy"]
+    assert low <= kept["accuracy"] <= high
+    assert kept["positive_label"] == "positive"
+    second = SentimentLoRA.load(first, verbose=False).save(tmp_path / "second")
+    for name in ("README.md", "metrics.json"):
+        assert (second / name).read_text() == (first / name).read_text()
+    assert dataclasses.replace(read_folder(second), files={}) == dataclasses.replace(read_folder(first), files={})
+    assert "license: mit" in (second / "README.md").read_text()
+    record = json.loads((second / "sentlora.json").read_text())
+    assert record["data"]["splits"]["train"]["rows"] + record["data"]["splits"]["validation"]["rows"] == 120
+    assert "good" not in json.dumps(record["data"]), "no text is kept"
+    huggingface_hub.ModelCard.load(second / "README.md")

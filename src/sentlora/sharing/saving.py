@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from sentlora.config import SentimentConfig
-from sentlora.errors import AdapterFolderError
 from sentlora.model.backbone import ALIASES, upstream_bars_hidden
 from sentlora.model.variants import save_portable
 from sentlora.sharing.folder import CONFIG_FILE, LOG_FILE, METRICS_FILE, MODEL_CARD, read_folder, write_folder
+from sentlora.sharing.measured import VALIDATION, read_metrics
 from sentlora.sharing.model_card import model_card
 
 _PACKAGES = ("sentlora", "torch", "transformers", "peft")
@@ -26,7 +26,7 @@ def save_adapter(
     tokenizer: Any,
     config: SentimentConfig,
     history: Sequence[Mapping[str, float]],
-    metrics: Mapping[str, Mapping[str, float] | None],
+    metrics: Mapping[str, Mapping[str, Any] | None],
 ) -> Path:
     """Write the adapter folder, whole or not at all.
 
@@ -36,7 +36,8 @@ def save_adapter(
         tokenizer: The tokenizer it was trained with.
         config: What has to be known to use the adapter.
         history: One row per epoch.
-        metrics: Headline figures by what they were measured on; None where nothing was.
+        metrics: Figures by what they were measured on, as :func:`sentlora.sharing.measured.measured` returns them;
+            None where nothing was.
 
     Returns:
         The folder's absolute path.
@@ -44,8 +45,7 @@ def save_adapter(
     Raises:
         AdapterFolderError: If something else is in the way, or the place cannot be written to.
     """
-    config = dataclasses.replace(config, versions={name: version(name) for name in _PACKAGES})
-    hub_base = _hub_base(config)
+    config = _as_read(dataclasses.replace(config, versions={name: version(name) for name in _PACKAGES}))
     is_adapter = hasattr(model, "peft_config")
     measured = {name: dict(figures) for name, figures in metrics.items() if figures is not None}
 
@@ -57,8 +57,8 @@ def save_adapter(
             with upstream_bars_hidden():
                 model.save_pretrained(folder, max_shard_size="1TB")
         tokenizer.save_pretrained(folder)
-        (folder / MODEL_CARD).write_text(model_card(config, hub_base, measured), encoding="utf-8")
-        (folder / METRICS_FILE).write_text(json.dumps(measured, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        write_card(folder, model_card(config, hub_base(config), measured))
+        write_metrics(folder, measured)
         (folder / LOG_FILE).write_text("".join(json.dumps(dict(row)) + "\n" for row in history), encoding="utf-8")
 
     return write_folder(path, config, fill)
@@ -85,39 +85,34 @@ def save_decision(path: str | Path, *, temperature: float, threshold: float | No
     config = read_folder(source)
     metrics = read_metrics(source)
     if threshold != config.threshold:
-        metrics = {name: figures for name, figures in metrics.items() if name == "validation"}
+        metrics = {name: figures for name, figures in metrics.items() if name == VALIDATION}
     changed = dataclasses.replace(config, temperature=temperature, threshold=threshold, threshold_rule=threshold_rule)
 
     def fill(folder: Path) -> None:
         for file in source.iterdir():
             if file.is_file() and file.name != CONFIG_FILE:
                 shutil.copy2(file, folder / file.name)
-        (folder / MODEL_CARD).write_text(model_card(changed, _hub_base(config), metrics), encoding="utf-8")
-        (folder / METRICS_FILE).write_text(json.dumps(metrics, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        write_card(folder, model_card(changed, hub_base(config), metrics))
+        write_metrics(folder, metrics)
 
     return write_folder(source, changed, fill)
 
 
-def _hub_base(config: SentimentConfig) -> str:
+def hub_base(config: SentimentConfig) -> str:
+    """Return what the base model is called on the Hub, as far as its name tells."""
     return ALIASES[config.base_model].hub_id if config.base_model in ALIASES else config.base_model
 
 
-def read_metrics(folder: Path) -> dict[str, dict[str, float]]:
-    """Read the headline figures of an adapter folder; none if there is no such file."""
-    path = folder / METRICS_FILE
-    return dict(_parsed(path, path.read_text(encoding="utf-8"))) if path.is_file() else {}
+def write_card(folder: Path, card: str) -> None:
+    """Write the model card of an adapter folder."""
+    (folder / MODEL_CARD).write_text(card, encoding="utf-8")
 
 
-def read_log(folder: Path) -> list[dict[str, float]]:
-    """Read the rows of the training log; none if there is no log."""
-    path = folder / LOG_FILE
-    if not path.is_file():
-        return []
-    return [_parsed(path, line) for line in path.read_text(encoding="utf-8").splitlines()]
+def write_metrics(folder: Path, metrics: Mapping[str, Any]) -> None:
+    """Write what was measured into an adapter folder."""
+    (folder / METRICS_FILE).write_text(json.dumps(metrics, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def _parsed(path: Path, text: str) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise AdapterFolderError(f"{path} is not valid JSON: {error}. Copy it again, or delete it.") from error
+def _as_read(config: SentimentConfig) -> SentimentConfig:
+    """Return a configuration as it is read back, so that the card can be written again, word for word."""
+    return SentimentConfig.from_json(config.to_json())
