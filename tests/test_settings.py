@@ -11,7 +11,7 @@ from transformers import TrainingArguments
 
 from sentlora.errors import ConfigError
 from sentlora.settings import ADAPTERS, LEARNING_RATES, VARIANTS, Settings, default_learning_rate
-from sentlora.training.arguments import resolve_settings
+from sentlora.training.arguments import resolve_settings, say_idle
 
 WITHOUT_LORA = ("head", "full", "none")
 RECIPE = {"max_length": 160, "r": 16, "learning_rate": 3e-4, "epochs": 4}
@@ -71,6 +71,41 @@ def test_what_goes_together_is_taken(adapter: str) -> None:
         Settings(adapter=adapter, quantization="8bit")
     if adapter != "head":
         Settings(adapter=adapter, train_head=False)
+
+
+def test_a_layer_is_named_once() -> None:
+    words = "layers names layer 0 more than once; found [2, 0, 0]. Keep one of them."
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        Settings(layers=[2, 0, 0])
+    Settings(layers=(0, 2))
+
+
+# --- what changes nothing ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ({"adapter": "full", "r": 16, "targets": "query"}, "Note: r, targets have no effect with adapter='full'.\n"),
+        (
+            {"adapter": "head", "alpha": 8, "variant": "lora"},
+            "Note: variant, alpha have no effect with adapter='head'.\n",
+        ),
+        ({"adapter": "none", "dropout": 0.1}, "Note: dropout has no effect with adapter='none'.\n"),
+        ({"variant": "ia3", "r": 4, "targets": "query"}, "Note: r has no effect with variant='ia3'.\n"),
+        ({"adapter": "full"}, ""),
+        ({"r": 4, "targets": "query", "variant": "dora"}, ""),
+    ],
+    ids=str,
+)
+def test_what_the_user_sets_in_vain_is_said_in_one_line(
+    given: dict[str, Any], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = {**dict.fromkeys(Settings.__dataclass_fields__), **given}
+    say_idle(own, resolve_settings(own, {}))
+    assert capsys.readouterr().err == line
+    say_idle(own, resolve_settings(own, {}), verbose=False)
+    assert capsys.readouterr().err == ""
 
 
 # --- learning rates ------------------------------------------------------------------------------

@@ -108,6 +108,19 @@ def stream(content: bytes, errors: str) -> io.TextIOWrapper:
     return io.TextIOWrapper(io.BytesIO(content), encoding="utf-8", errors=errors)
 
 
+def test_a_sample_of_a_recipe_takes_the_settings_that_count_and_no_others(
+    tiny_bert: str, reviews_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    settings = {"r": 4, "learning_rate": 1e-3, "max_length": 24}
+    recipe = Recipe("booth", files={"train": reviews_csv}, settings=settings)
+    monkeypatch.setattr("sentlora.workflow.get_recipe", lambda name: recipe)
+    clf = SentimentLoRA(tiny_bert, adapter="full", epochs=0)
+    run_training(clf, replace(job(tmp_path, tmp_path / "adapter", recipe="booth", n_train=20, n_test=10), data=None))
+    # What suits LoRA is ten times too much for the pretrained weights.
+    assert (clf.settings_.learning_rate, clf.settings_.max_length, clf.r) == (5e-5, 24, None)
+    assert "no effect" not in capsys.readouterr().err
+
+
 def test_bytes_that_cannot_be_decoded_are_replaced() -> None:
     """In the locale C Python hands them on as lone surrogates."""
     rows, column = read_inputs(None, None, None, stream(b"caf\xe9 good\r\n\nbad\n", "surrogateescape"))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         BackboneError,
         ConfigError,
         DataError,
+        HubError,
         LabelError,
         MissingExtraError,
         NonFiniteLossError,
@@ -23,12 +24,18 @@ if TYPE_CHECKING:
         SentloraError,
         TargetError,
     )
+    from sentlora.evaluation.calibration import Calibration
+    from sentlora.evaluation.explanation import Explanation
+    from sentlora.evaluation.paired import PairedComparison
     from sentlora.evaluation.profile_report import Profile
     from sentlora.evaluation.report import EvaluationReport
     from sentlora.evaluation.sweep_result import SweepResult
+    from sentlora.evaluation.thresholds import ChosenThreshold
     from sentlora.labels import LabelMap
     from sentlora.profiling import profile
     from sentlora.sentiment_lora import SentimentLoRA
+    from sentlora.transferring.measuring import transfer
+    from sentlora.transferring.table import Transfer
 
 __version__ = "0.1.0"
 
@@ -41,16 +48,23 @@ _HOME = {
     "load_recipe": "sentlora.data.recipes",
     "list_recipes": "sentlora.data.recipes",
     "EvaluationReport": "sentlora.evaluation.report",
+    "Calibration": "sentlora.evaluation.calibration",
+    "ChosenThreshold": "sentlora.evaluation.thresholds",
+    "PairedComparison": "sentlora.evaluation.paired",
+    "Explanation": "sentlora.evaluation.explanation",
     "SweepResult": "sentlora.evaluation.sweep_result",
     "compare": "sentlora.comparison.comparing",
     "Comparison": "sentlora.comparison.table",
     "profile": "sentlora.profiling",
+    "transfer": "sentlora.transferring.measuring",
+    "Transfer": "sentlora.transferring.table",
     "Profile": "sentlora.evaluation.profile_report",
     "SentloraError": "sentlora.errors",
     "AdapterFolderError": "sentlora.errors",
     "BackboneError": "sentlora.errors",
     "ConfigError": "sentlora.errors",
     "DataError": "sentlora.errors",
+    "HubError": "sentlora.errors",
     "LabelError": "sentlora.errors",
     "MissingExtraError": "sentlora.errors",
     "NonFiniteLossError": "sentlora.errors",
@@ -62,15 +76,20 @@ _HOME = {
 __all__ = [
     "AdapterFolderError",
     "BackboneError",
+    "Calibration",
+    "ChosenThreshold",
     "Comparison",
     "ConfigError",
     "DataError",
     "EvaluationReport",
+    "Explanation",
+    "HubError",
     "LabelError",
     "LabelMap",
     "MissingExtraError",
     "NonFiniteLossError",
     "NotFittedError",
+    "PairedComparison",
     "Profile",
     "Recipe",
     "RecipeError",
@@ -78,10 +97,12 @@ __all__ = [
     "SentloraError",
     "SweepResult",
     "TargetError",
+    "Transfer",
     "compare",
     "list_recipes",
     "load_recipe",
     "profile",
+    "transfer",
 ]
 
 # Logger -> how a message of it begins that would be shown at every start, or at every step, though all is well.

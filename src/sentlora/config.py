@@ -35,6 +35,9 @@ class SentimentConfig:
             predicted; None predicts the more probable class.
         threshold_rule: What the threshold was chosen for, such as ``FPR <= 0.05``, for the record.
         trained_on: Where the training rows came from, in words.
+        license: Under which licence the adapter is shared, as the Hub writes it (``apache-2.0``); None if unsaid.
+        language: The language of the texts, as the Hub writes it (``en``); None if unsaid.
+        data: Rows, classes and lengths of the training data, and its ids on the Hub; no texts.
         settings: The settings of the training run, for the record.
         versions: Versions of the libraries that wrote the folder.
         files: SHA-256 by file name of the files that the model is made of.
@@ -53,6 +56,9 @@ class SentimentConfig:
     threshold: float | None = None
     threshold_rule: str | None = None
     trained_on: str = ""
+    license: str | None = None
+    language: str | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
@@ -125,6 +131,9 @@ _FIELDS: dict[str, tuple[type | tuple[type, ...], str]] = {
     "threshold": ((int, float, type(None)), "a number or null"),
     "threshold_rule": ((str, type(None)), "a text or null"),
     "trained_on": (str, "a text"),
+    "license": ((str, type(None)), "a text or null"),
+    "language": ((str, type(None)), "a text or null"),
+    "data": (Mapping, "an object"),
     "settings": (Mapping, "an object"),
     "versions": (Mapping, "an object"),
     "files": (Mapping, "an object"),

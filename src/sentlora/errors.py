@@ -41,6 +41,16 @@ class AdapterFolderError(SentloraError, ValueError):
     """An adapter folder is incomplete, altered, or not one that sentlora wrote."""
 
 
+class HubError(SentloraError, OSError):
+    """The Hub could not be reached, refused what was asked, or holds something else than expected.
+
+    Attributes:
+        passing: Whether the same may succeed later: there was no answer, too many requests, or a fault of the Hub.
+    """
+
+    passing: bool = False
+
+
 class NotFittedError(SentloraError, _SklearnNotFittedError):
     """The classifier was asked for results before ``fit`` or ``load``."""
 

@@ -3,37 +3,38 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from datasets import Dataset
 
-from sentlora.config import SentimentConfig
 from sentlora.console import say
 from sentlora.data.columns import SentimentData
 from sentlora.data.leaks import Keys, keys_of, say_trained_on
 from sentlora.data.prompts import Prompt
-from sentlora.evaluation.metrics import headline
 from sentlora.evaluation.report import EvaluationReport
 from sentlora.evaluation.sweep_result import SweepResult
-from sentlora.fitting import Trained, build_and_train, read_rows, rows_to_fit
+from sentlora.explaining import Explaining
+from sentlora.fitting import Trained, build_and_train, read_rows, rows_to_fit, with_copies
 from sentlora.inference.decision import softmax
 from sentlora.inference.export import ExportReport
+from sentlora.keeping import Keeping
 from sentlora.labels import LabelMap
 from sentlora.model import backbone
 from sentlora.model.counting import ParameterCount, count_from_config, count_parameters
 from sentlora.model.objective import Objective
-from sentlora.operating_point import OperatingPoint
 from sentlora.settings import Settings
 from sentlora.sharing.loading import load_folder
 from sentlora.sharing.merged_folder import export_merged
-from sentlora.sharing.saving import save_adapter
+from sentlora.showing import Showing
 from sentlora.sweeping import Sweep, SweepData, SweepRequest
-from sentlora.training.arguments import check_request
+from sentlora.training.arguments import check_request, idle_settings
+from sentlora.training_history import TrainingHistory
 
 
-class SentimentLoRA(OperatingPoint):
+class SentimentLoRA(Showing, Explaining, TrainingHistory, Keeping):
     r"""A sentiment classifier: a pretrained model with a LoRA adapter (Hu et al. 2021, arXiv:2106.09685).
 
     An encoder (BERT, DistilBERT, …) gets a classification head; an encoder-decoder (T5, Flan-T5, mT5, BART) is
@@ -57,7 +58,9 @@ class SentimentLoRA(OperatingPoint):
         4
     """
 
-    def fit(self, X: Any, y: Any = None, *, validation: Any = None, resume: bool = False) -> SentimentLoRA:
+    def fit(
+        self, X: Any, y: Any = None, *, validation: Any = None, resume: bool = False, held_out: Iterable[str] = ()
+    ) -> SentimentLoRA:
         """Train an adapter and a head on labelled texts.
 
         Args:
@@ -68,6 +71,7 @@ class SentimentLoRA(OperatingPoint):
                 two sequences. By default the ``validation`` split of ``X``, or a seeded,
                 stratified tenth of its training rows.
             resume: Go on from the newest checkpoint in ``output_dir``.
+            held_out: Texts that are reported on later and not part of ``X``: ``augment`` makes no copy that equals one.
 
         Returns:
             This classifier, trained.
@@ -83,6 +87,7 @@ class SentimentLoRA(OperatingPoint):
         check_request(self._settings(), self.lora, self.args, self.output_dir, resume=resume)
         rows = rows_to_fit(self, X, y, validation)
         say(f"labels: {rows.data.labels}", verbose=self.verbose)
+        rows = with_copies(self, rows, held_out)
         self._forget()
         self._adopt(build_and_train(self, rows, resume=resume), rows.data)
         return self
@@ -159,8 +164,7 @@ class SentimentLoRA(OperatingPoint):
 
     def _adopt(self, trained: Trained, data: SentimentData) -> None:
         self._take(trained.model, trained.objective, trained.settings, data.labels, trained.prompt)
-        self.trained_on_ = data.source
-        self.evaluations_: dict[str, dict[str, float]] = {}
+        self._remember(data)
         self.history_, self.validation_ = trained.outcome.history, trained.outcome.kept
         self._validation_scores = trained.outcome.validation_scores
         self._trained_texts: Keys | None = keys_of(data.splits["train"]["text"][:])
@@ -225,7 +229,7 @@ class SentimentLoRA(OperatingPoint):
             texts=texts,
             seconds=seconds,
         )
-        self.evaluations_[source] = headline(report.metrics)
+        self._remember_report(report)
         return report
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
@@ -238,23 +242,6 @@ class SentimentLoRA(OperatingPoint):
         """
         report = self.evaluate(X, y)
         return float(np.average(report.y_pred == report.y_true, weights=sample_weight))
-
-    def save(self, path: str | Path) -> Path:
-        """Write the adapter folder, whole or not at all.
-
-        Args:
-            path: The folder; an adapter folder that is there is replaced.
-
-        Returns:
-            The absolute path.
-
-        Raises:
-            NotFittedError: Before ``fit`` or ``load``.
-            AdapterFolderError: If something else is in the way.
-        """
-        self.check_fitted()
-        metrics = {"validation": self.validation_, **self.evaluations_}
-        return save_adapter(path, self._model, self._objective.tokenizer, self._config(), self.history_, metrics)
 
     def export(self, path: str | Path, *, texts: Any = None) -> ExportReport:
         """Write the merged model with its tokenizer as a plain transformers folder, whole or not at all.
@@ -287,34 +274,47 @@ class SentimentLoRA(OperatingPoint):
         *,
         base_model: str | None = None,
         full_precision: bool = False,
+        revision: str | None = None,
+        token: str | None = None,
+        local_files_only: bool = False,
         verify: bool = True,
         verbose: bool = True,
     ) -> SentimentLoRA:
-        """Load an adapter folder that ``save`` wrote.
+        """Load an adapter folder that ``save`` wrote, or that ``push_to_hub`` put on the Hub.
+
+        From the Hub come safetensors, JSON and text alone, and they are verified like those of a folder.
 
         Args:
-            path: The folder.
-            base_model: Where the base model is now, if not where it was in training.
+            path: The folder; or, where there is no such folder, the id of a repository on the Hub: ``owner/name``.
+            base_model: Where the base model is now, if not where it was in training: a folder, or an id on the Hub.
             full_precision: Put an adapter that was trained with ``quantization`` on the weights in full precision.
                 That is also done, with a notice, where bitsandbytes is not installed.
+            revision: Of a repository: branch, tag or commit. Default: ``main``.
+            token: Of the Hub. Default: the one of ``hf auth login`` or ``HF_TOKEN``. It is kept nowhere.
+            local_files_only: Ask no network; take what the local cache of the Hub has.
             verify: Check the files against the hashes of ``sentlora.json``.
             verbose: Print notices and progress bars.
 
         Raises:
             AdapterFolderError: If the folder is incomplete, altered, or of another base model.
             BackboneError: If the base model cannot be loaded.
+            ConfigError: If a revision of a folder is asked for.
+            HubError: If the repository cannot be had.
         """
-        loaded = load_folder(path, base_model=base_model, full_precision=full_precision, verify=verify, verbose=verbose)
+        hub: dict[str, Any] = {"revision": revision, "token": token, "local_files_only": local_files_only}
+        how: dict[str, Any] = {"full_precision": full_precision, "verify": verify, "verbose": verbose}
+        loaded = load_folder(path, base_model=base_model, **how, **hub)
         config = loaded.config
-        clf = cls(base_model or config.base_model, revision=config.base_revision, verbose=verbose)
+        clf = cls(loaded.base_model, revision=config.base_revision, verbose=verbose)
         in_force = {"decode": config.decode, "quantization": loaded.settings.quantization}
-        clf.set_params(**{**config.settings, **in_force})
+        # What changed nothing was set by nobody.
+        clf.set_params(**{**config.settings, **in_force, **dict.fromkeys(idle_settings(loaded.settings))})
         clf._take(loaded.model, loaded.objective, loaded.settings, config.labels, loaded.prompt)
         clf.temperature_, clf.threshold_ = config.temperature, config.threshold
         if config.threshold is not None and config.threshold_rule is not None:
             clf._chosen = config.threshold, config.threshold_rule
-        clf.trained_on_, clf.history_, clf.evaluations_ = config.trained_on, loaded.history, loaded.metrics
-        clf.validation_ = clf.evaluations_.pop("validation", None)
+        clf._remember_folder(config, loaded.metrics)
+        clf.history_ = loaded.history
         return clf
 
     @property
@@ -323,23 +323,5 @@ class SentimentLoRA(OperatingPoint):
         if hasattr(self, "_model"):
             return count_parameters(self._model)
         n_labels = len(LabelMap.of(self.labels)) if self.labels is not None else 2
-        config = backbone.load_config(self.base_model, revision=self.revision)
+        config = backbone.load_config(self.base_model, revision=self.revision, alone=True)
         return count_from_config(config, self._settings(), n_labels, lora=self.lora)
-
-    def _config(self) -> SentimentConfig:
-        return SentimentConfig(
-            base_model=self.base_model,
-            base_revision=self.revision,
-            labels=self.labels_,
-            max_length=self.settings_.max_length,
-            truncation=self.settings_.truncation,
-            objective=self._objective.name,
-            prompt=None if self.prompt_ is None else self.prompt_.template,
-            decode="generate" if self.generates() else "score",
-            length_normalization=self.settings_.length_normalization,
-            temperature=self.temperature_,
-            threshold=self.threshold_,
-            threshold_rule=self.threshold_rule_,
-            trained_on=self.trained_on_,
-            settings=self.settings_.to_dict(),
-        )

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from sklearn.base import clone
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from sentlora import SentimentLoRA
+from sentlora import Recipe, SentimentLoRA
 from sentlora.errors import AdapterFolderError, ConfigError
 from sentlora.model.architectures import base_of
 
@@ -38,6 +38,21 @@ def of_one_length(frame: pd.DataFrame) -> pd.DataFrame:
     """Cut or fill up each text to six words, so that rows are grouped by length in one way only."""
     words = frame["text"].str.split().map(lambda words: " ".join((words + ["the"] * 6)[:6]))
     return frame.assign(text=words)
+
+
+def test_settings_in_vain_are_told_at_fit_and_those_of_a_recipe_or_a_folder_are_not(
+    tiny_bert: str, toy_reviews: pd.DataFrame, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    toy_reviews[:40].to_csv(tmp_path / "train.csv", index=False)
+    recipe = Recipe("stand", files={"train": tmp_path / "train.csv"}, settings={"r": 4, "targets": "query"})
+    clf = quick(tiny_bert, "head", epochs=0, verbose=True).fit(recipe)
+    assert "no effect" not in capsys.readouterr().err
+    clf.set_params(r=16, targets="query").fit(toy_reviews)
+    assert "Note: r, targets have no effect with adapter='head'.\n" in capsys.readouterr().err
+    again = SentimentLoRA.load(clf.save(tmp_path / "adapter"))
+    assert (again.r, again.adapter, again.settings_.r) == (None, "head", 16)
+    again.fit(toy_reviews)
+    assert "no effect" not in capsys.readouterr().err
 
 
 def body_of(clf: SentimentLoRA) -> dict[str, torch.Tensor]:

@@ -77,6 +77,23 @@ def test_a_recipe_with_leaks_of_its_own_is_announced(
         untrained.fit(recipe, validation=rows(4))
 
 
+def test_a_leak_of_a_recipe_is_told_once_when_it_is_first_prepared(
+    untrained: SentimentLoRA, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, frame in (("train", rows(30)), ("test", rows(10, 27))):
+        frame.to_csv(tmp_path / f"{name}.csv", index=False)
+    recipe = Recipe("stall", ("bad", "good"), files={name: tmp_path / f"{name}.csv" for name in ("train", "test")})
+    untrained.fit(recipe)
+    first = [line for line in capsys.readouterr().err.splitlines() if "in 'train' too" in line]
+    assert first == [
+        "Note: 3 of 10 rows of 'test' are in 'train' too (case, spaces and punctuation aside); kept as is."
+    ]
+    untrained.fit(recipe)
+    said = capsys.readouterr().err.splitlines()
+    assert said[0].endswith("prepared before."), "and the first call prepared it"
+    assert [line for line in said if "in 'train' too" in line] == first
+
+
 def test_what_deserves_a_second_look_is_said_once_each(
     untrained: SentimentLoRA, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -9,7 +9,7 @@ import sys
 
 # Each of these hangs its commands on `app`; the order is that of `sentlora --help`.
 # isort: off
-from sentlora.cli import train, compare, sweep, use, calibrate, export, params, data  # noqa: F401
+from sentlora.cli import train, compare, transfer, sweep, use, explain, serve, calibrate, export, push, params, data  # noqa: F401
 from sentlora.cli.root import app
 
 

@@ -26,6 +26,8 @@ from sentlora.labels import LabelMap
 from sentlora.model.architectures import FRESH_HEAD, FRESH_MODULES
 from sentlora.model.quantization import is_quantized, prepare_for_training, quantization_config
 
+_WHOLE_FOLDER = "config.json, weights and tokenizer"
+
 
 @dataclass(frozen=True)
 class PackagedBase:
@@ -78,14 +80,30 @@ def resolve_base(name: str) -> str:
     return str(Path(spec.submodule_search_locations[0]) / base.folder)
 
 
-def load_config(base_model: str, *, revision: str | None = None) -> Any:
+def load_config(
+    base_model: str,
+    *,
+    revision: str | None = None,
+    alone: bool = False,
+    token: str | None = None,
+    local_files_only: bool = False,
+) -> Any:
     """Read the base model's config (no weights).
+
+    Args:
+        base_model: Alias, Hub id or folder.
+        revision: Branch, tag or commit on the Hub.
+        alone: Nothing else is going to be read, so no error asks for more than the config.
+        token: Of the Hub; by default the one that the user is logged in with.
+        local_files_only: Take what the local cache has, and ask nobody.
 
     Raises:
         BackboneError: If there is no such model, or it cannot be reached.
     """
-    with _quiet(), _explained(base_model):
-        return AutoConfig.from_pretrained(resolve_base(base_model), revision=revision)
+    with _quiet(), _explained(base_model, "its config.json" if alone else _WHOLE_FOLDER):
+        return AutoConfig.from_pretrained(
+            resolve_base(base_model), revision=revision, token=token, local_files_only=local_files_only
+        )
 
 
 def load_tokenizer(base_model: str, *, revision: str | None = None) -> Any:
@@ -105,7 +123,13 @@ def load_tokenizer(base_model: str, *, revision: str | None = None) -> Any:
 
 
 def load_base(
-    base_model: str, labels: LabelMap, *, revision: str | None = None, quantization: str | None = None
+    base_model: str,
+    labels: LabelMap,
+    *,
+    revision: str | None = None,
+    quantization: str | None = None,
+    token: str | None = None,
+    local_files_only: bool = False,
 ) -> Any:
     """Load a base model for classification, in float32, on the CPU.
 
@@ -118,6 +142,8 @@ def load_base(
         revision: Branch, tag or commit on the Hub.
         quantization: Hold the weights of the body in ``8bit`` or ``4bit``, frozen, on the best device; the head
             stays in float32.
+        token: Of the Hub; by default the one that the user is logged in with.
+        local_files_only: Take what the local cache has, and ask nobody.
 
     Returns:
         The model in evaluation mode.
@@ -126,7 +152,7 @@ def load_base(
         BackboneError: If the model cannot be loaded, or weights of its body are missing.
         ConfigError: If the model cannot be quantised.
     """
-    config = load_config(base_model, revision=revision)
+    config = load_config(base_model, revision=revision, token=token, local_files_only=local_files_only)
     kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForSequenceClassification
     quantized = {} if quantization is None else _quantized_by(quantization, kind, config)
     with _quiet(), _explained(base_model):
@@ -140,6 +166,8 @@ def load_base(
             ignore_mismatched_sizes=True,
             dtype=torch.float32,
             output_loading_info=True,
+            token=token,
+            local_files_only=local_files_only,
             **quantized,
         )
     if quantization is not None:
@@ -219,7 +247,7 @@ def on_best_device(model: Any) -> Any:
 
 
 @contextmanager
-def _explained(base_model: str) -> Iterator[None]:
+def _explained(base_model: str, holding: str = _WHOLE_FOLDER) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, SafetensorError) as error:
@@ -227,7 +255,7 @@ def _explained(base_model: str) -> Iterator[None]:
             raise
         raise BackboneError(
             f"The base model {base_model!r} could not be loaded. Expected a Hub id (and a network, unless it is in the "
-            f"local cache), a folder with config.json, weights and tokenizer, or the alias 'minilm' "
+            f"local cache), a folder with {holding}, or the alias 'minilm' "
             f'(pip install "sentlora[demo]"). The reason given: {str(error).strip().splitlines()[0]}'
         ) from error
 

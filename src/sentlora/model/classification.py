@@ -9,7 +9,7 @@ import torch
 from transformers import DataCollatorWithPadding
 
 from sentlora.model.encoding import TextEncoder
-from sentlora.model.objective import Features
+from sentlora.model.objective import Features, LocatedTokens
 
 
 class ClassificationObjective:
@@ -33,6 +33,10 @@ class ClassificationObjective:
     def encode(self, texts: Sequence[str]) -> list[Features]:
         """Turn texts into token ids, truncated but not padded."""
         return self._encoder.encode(texts)
+
+    def locate(self, text: str) -> LocatedTokens:
+        """Turn one text into token ids, and find each token in it."""
+        return self._encoder.locate(text)
 
     def collate(self, features: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
         """Pad features to the longest of the batch and add the attention mask."""

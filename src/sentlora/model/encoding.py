@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sentlora.errors import ConfigError
-from sentlora.model.objective import Features
+from sentlora.model.objective import Features, LocatedTokens
 
 # Sun et al. 2019, arXiv:1905.05583: of 510 tokens, the first 128 and the last 382 serve best.
 _HEAD_SHARE = 128 / 510
@@ -64,6 +64,30 @@ class TextEncoder:
             chunk = self._token_ids([self._glue + text for text in texts[start : start + _ENCODE_CHUNK]], self._room)
             features += [{"input_ids": self._before + self._truncated(tokens) + self._after} for tokens in chunk]
         return features
+
+    def locate(self, text: str) -> LocatedTokens:
+        """Turn one text into token ids as :meth:`encode` does, and find each token in it.
+
+        Args:
+            text: The text.
+
+        Returns:
+            The tokens with their places, and what truncation left out.
+        """
+        # verbose=False for the reason below: what is too long is cut here.
+        encoded = self.tokenizer(
+            self._glue + text, add_special_tokens=False, return_offsets_mapping=True, verbose=False
+        )
+        shift = len(self._glue)
+        places = [(max(0, first - shift), max(0, last - shift)) for first, last in encoded["offset_mapping"]]
+        kept = self._truncated(list(range(len(places))))
+        dropped = sorted(set(range(len(places))) - set(kept))
+        return LocatedTokens(
+            input_ids=self._before + [encoded["input_ids"][i] for i in kept] + self._after,
+            places=[*[None] * len(self._before), *(places[i] for i in kept), *[None] * len(self._after)],
+            n_cut=len(dropped),
+            cut=(places[dropped[0]][0], places[dropped[-1]][1]) if dropped else None,
+        )
 
     def _token_ids(self, texts: list[str], room: int | None = None) -> list[list[int]]:
         # What is cut off at the end need not be built; of the other ways the tokenizer knows nothing.

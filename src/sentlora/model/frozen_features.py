@@ -11,7 +11,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from sentlora.console import progress_bar
 from sentlora.model.architectures import FRESH_MODULES, base_of
-from sentlora.model.objective import Features, Objective
+from sentlora.model.objective import Features, LocatedTokens, Objective
 from sentlora.model.token_batches import token_batches
 
 _TOKENS_PER_BATCH = 1024
@@ -48,6 +48,10 @@ class FrozenFeatures:
     def encode(self, texts: Sequence[str]) -> list[Features]:
         """Encode as the wrapped objective does."""
         return self._objective.encode(texts)
+
+    def locate(self, text: str) -> LocatedTokens:
+        """Find the tokens of a text as the wrapped objective does."""
+        return self._objective.locate(text)
 
     def collate(self, features: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
         """Stack the cached outputs, float32, shape (batch, 1 or 2, hidden size)."""

@@ -17,12 +17,12 @@ from sentlora.data.prompts import Prompt
 from sentlora.errors import ConfigError, LabelError
 from sentlora.labels import LabelMap
 from sentlora.model.encoding import TextEncoder, special_tokens
-from sentlora.model.objective import Features
+from sentlora.model.objective import Features, LocatedTokens
 
 IGNORED = -100
 INVALID = -1
 _MOST_NEW_TOKENS = 10
-_ENCODER_INPUTS = ("input_ids", "attention_mask", "encoder_outputs")
+_ENCODER_INPUTS = ("input_ids", "inputs_embeds", "attention_mask", "encoder_outputs")
 
 
 class LabelWordsObjective:
@@ -89,6 +89,10 @@ class LabelWordsObjective:
     def encode(self, texts: Sequence[str]) -> list[Features]:
         """Turn texts into the token ids of their prompts, truncated but not padded."""
         return self._encoder.encode(texts)
+
+    def locate(self, text: str) -> LocatedTokens:
+        """Turn one text into the token ids of its prompt, and find each token of the text in it."""
+        return self._encoder.locate(text)
 
     def collate(self, features: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
         """Pad prompts to the longest of the batch.
