@@ -55,6 +55,7 @@ def test_docstrings(name):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")  # of peft by itself
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_pages(page, record_property):
     namespace = {"__name__": "__page__"}

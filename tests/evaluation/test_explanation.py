@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from sentlora.errors import ConfigError
 from sentlora.evaluation.explained_words import Token
 from sentlora.evaluation.explanation import Explanation
 from sentlora.evaluation.explanation_text import as_text, pieces, printable
@@ -204,6 +205,15 @@ def test_a_text_cannot_act_on_a_page(write: Any, pattern: str) -> None:
     assert HOSTILE in page.text
     assert "<b>x</b>, with a probability" in page.text
     assert not any(name.startswith("on") for attributes in page.attributes for name in attributes)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("missing/page.html", "The folder of 'page.html' does not exist"), ("page.pdf", "end in one of .html, .htm;")],
+)
+def test_a_page_that_cannot_be_written_is_refused(tmp_path: Path, name: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        explanation().to_html(tmp_path / name)
 
 
 def test_a_page_asks_no_one_for_anything(tmp_path: Path) -> None:

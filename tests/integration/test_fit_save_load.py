@@ -379,6 +379,16 @@ def test_the_same_seed_writes_the_same_bytes(saved: Path, elsewhere: Path, name:
     assert (elsewhere / "again" / name).read_bytes() == (saved / name).read_bytes()
 
 
+def test_what_was_asked_before_leaves_no_trace_in_the_folder(
+    fitted: SentimentLoRA, saved: Path, tmp_path: Path
+) -> None:
+    fitted.predict(["a text of several words"])
+    fitted._objective.locate("a text of several words")
+    again = fitted.save(tmp_path / "again")
+    assert (again / "tokenizer.json").read_bytes() == (saved / "tokenizer.json").read_bytes()
+    assert json.loads((again / "tokenizer.json").read_text())["truncation"] is None
+
+
 def test_the_configuration_is_the_same_but_for_where_the_rows_came_from(saved: Path, elsewhere: Path) -> None:
     found, expected = (json.loads((folder / "sentlora.json").read_text()) for folder in (elsewhere / "again", saved))
     assert {**found, "trained_on": ""} == {**expected, "trained_on": ""}

@@ -399,7 +399,7 @@ def layers_of(names: list[str]) -> list[int]:
         ("first-2", [0, 1]),
         ([0, 1], [0, 1]),
         ((11, 3), [3, 11]),
-        ([10, 1, 1], [1, 10]),
+        ([10, 1], [1, 10]),
         ("last-12", list(range(12))),
         (None, list(range(12))),
     ],

@@ -30,7 +30,7 @@ def resolve(params: Any) -> Settings:
         ([("r", [4])], "space must map names of settings"),
         ({"rank": [4, 8]}, r"Unknown setting 'rank' in the search space\. Did you mean 'r'\?"),
         ({"learnng_rate": [1e-4]}, "Did you mean 'learning_rate'?"),
-        ({"zzz": [1]}, r"The names are: adapter, alpha, alpha_ratio, batch_size, .*weight_decay\."),
+        ({"zzz": [1]}, r"The names are: adapter, alpha, alpha_ratio, augment, batch_size, .*weight_decay\."),
         ({"r": []}, "r in the search space is an empty list; give at least one choice"),
         ({"r": 8}, r"r in the search space must be a list of choices, .*; found 8"),
         ({"r": "4,8"}, "found '4,8'"),

@@ -14,6 +14,7 @@ import pandas as pd
 
 from sentlora.evaluation import explanation_html, explanation_text
 from sentlora.evaluation.explained_words import Token, Word, words_of
+from sentlora.evaluation.report import check_report_path
 from sentlora.inference.completeness import completeness_error, is_rough
 from sentlora.labels import LabelValue
 
@@ -121,8 +122,13 @@ class Explanation:
         The text is in it: mind who may read it.
 
         Args:
-            path: The file to write, UTF-8; its folder must exist. Default: none.
+            path: The file to write, UTF-8, ending in ``.html``; its folder must exist. Default: none.
+
+        Raises:
+            ConfigError: If it cannot be written there.
         """
+        if path is not None:
+            check_report_path(Path(path), (".html", ".htm"))
         page = explanation_html.page(self)
         if path is not None:
             Path(path).write_text(page, encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from sentlora.errors import ConfigError
@@ -12,6 +13,21 @@ from sentlora.model.objective import Features, LocatedTokens
 _HEAD_SHARE = 128 / 510
 _ENCODE_CHUNK = 1000
 _LEAST_ROOM = 8
+
+
+def save_tokenizer(tokenizer: Any, folder: str | Path) -> None:
+    """Write a tokenizer's files, without what the last call asked of it.
+
+    A fast tokenizer remembers the truncation of its last call and writes it into its file, so that the bytes would
+    depend on which texts came last.
+
+    Args:
+        tokenizer: A fast tokenizer.
+        folder: Where its files go.
+    """
+    tokenizer.backend_tokenizer.no_truncation()
+    tokenizer.backend_tokenizer.no_padding()
+    tokenizer.save_pretrained(folder)
 
 
 class TextEncoder:

@@ -13,6 +13,7 @@ from sentlora.config import SentimentConfig
 from sentlora.console import say
 from sentlora.inference.export import ExportReport, merged_copy
 from sentlora.model.backbone import upstream_bars_hidden
+from sentlora.model.encoding import save_tokenizer
 from sentlora.model.objective import Objective
 from sentlora.sharing.folder import MODEL_FILES, TOKENIZER_FILES, FolderKind, check_place, hashes_of, write_whole
 
@@ -59,7 +60,7 @@ def export_merged(
     def fill(folder: Path) -> None:
         with upstream_bars_hidden():
             merged.save_pretrained(folder, max_shard_size="1TB")
-        tokenizer.save_pretrained(folder)
+        save_tokenizer(tokenizer, folder)
         record = _record(config, report) | {"files": hashes_of(folder, besides=())}
         (folder / EXPORT_FILE).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from sentlora.config import SentimentConfig
 from sentlora.model.backbone import ALIASES, upstream_bars_hidden
+from sentlora.model.encoding import save_tokenizer
 from sentlora.model.variants import save_portable
 from sentlora.sharing.folder import CONFIG_FILE, LOG_FILE, METRICS_FILE, MODEL_CARD, read_folder, write_folder
 from sentlora.sharing.measured import VALIDATION, read_metrics
@@ -56,7 +57,7 @@ def save_adapter(
             # A model of which every weight was trained stays in one file, which loads as safely as an adapter.
             with upstream_bars_hidden():
                 model.save_pretrained(folder, max_shard_size="1TB")
-        tokenizer.save_pretrained(folder)
+        save_tokenizer(tokenizer, folder)
         write_card(folder, model_card(config, hub_base(config), measured))
         write_metrics(folder, measured)
         (folder / LOG_FILE).write_text("".join(json.dumps(dict(row)) + "\n" for row in history), encoding="utf-8")
