@@ -471,7 +471,7 @@ def test_settings_are_checked_before_the_data_are_read(
 
 def test_checkpoints_are_looked_for_before_the_data_are_read(tiny_bert: str, tmp_path: Path) -> None:
     clf = SentimentLoRA(tiny_bert, epochs=1, verbose=False)
-    with pytest.raises(ConfigError, match="resume=True needs output_dir=, the folder that keeps the checkpoints"):
+    with pytest.raises(ConfigError, match=r"resume=True needs output_dir= \(--checkpoints\), the folder that keeps"):
         clf.fit(unread(), unread(), resume=True)
     clf.set_params(output_dir=tmp_path)
     with pytest.raises(ConfigError, match="resume=True found no checkpoint in"):

@@ -172,7 +172,8 @@ def _check_neighbours(names: Sequence[str], bins: Sequence[Bin], step: float) ->
         if abs(here[0] - expected) > step * _TOLERANCE:
             raise LabelError(
                 f"There is a gap between the bins {both}: {names[i]!r} must begin at {expected:.10g}, "
-                f"one step of {step} above {before[1]}."
+                f"one step of {step} above {before[1]}. Give what lies between to one of them, or to a class of its "
+                "own; or take those rows out of the data."
             )
 
 

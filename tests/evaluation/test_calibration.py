@@ -127,7 +127,7 @@ def test_a_constant_added_to_a_row_changes_nothing() -> None:
         ([[2.0, 0.0], [0.0, 1.0]], [0, 1], r"these 2 rows: every one is predicted right"),
         ([[2.0, 0.0], [0.0, 1.0]], [1, 0], r"point away from the true labels"),
         ([[1.0, 1.0]] * 4, [1, 0, 1, 0], r"point away from the true labels"),
-        ([[2.0, 0.0]], [0], r"No temperature fits a single row: every one is predicted right"),
+        ([[2.0, 0.0]], [0], r"No temperature fits a single row: whether it is predicted right or wrong"),
         ([[2.0, -np.inf], [0.0, 1.0]], [0, 0], "found -inf, a class that is ruled out"),
         ([[2.0, np.nan]], [0], "finite scores"),
         ([[2.0, 1.0]], [0, 1], "2 labels and 1 rows"),

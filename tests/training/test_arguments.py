@@ -148,7 +148,7 @@ def test_a_request_is_checked_as_a_whole(tmp_path: Path) -> None:
         check_request(Settings(), args=args, output_dir=tmp_path / "b")
     with pytest.raises(ConfigError, match=r"early_stopping needs load_best_model_at_end=True in args=Train"):
         check_request(Settings(early_stopping=1), args=args)
-    with pytest.raises(ConfigError, match="resume=True needs output_dir=, the folder that keeps the checkpoints"):
+    with pytest.raises(ConfigError, match=r"resume=True needs output_dir= \(--checkpoints\), the folder that keeps"):
         check_request(Settings(), resume=True)
     best = TrainingArguments(
         str(tmp_path / "a"),

@@ -209,7 +209,12 @@ def fit_temperature(logits: ArrayLike, ids: ArrayLike) -> float:
     centred = values - values.mean(axis=1, keepdims=True)
     of_truth = centred[np.arange(len(true)), true]
     spread = float(np.abs(centred).mean())
-    rows = "a single row" if len(true) == 1 else f"these {len(true):,} rows"
+    if len(true) == 1:
+        raise DataError(
+            "No temperature fits a single row: whether it is predicted right or wrong, it does not tell how sure is "
+            "too sure. Calibrate on some hundred rows that were not trained on."
+        )
+    rows = f"these {len(true):,} rows"
     if of_truth.sum() <= 1e-12 * spread * len(true) or spread == 0:
         raise DataError(
             f"No temperature fits {rows}: their scores point away from the true labels at least as "

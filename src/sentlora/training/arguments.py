@@ -234,7 +234,7 @@ def check_request(
     if args is not None:
         check_arguments(args, resume=resume)
     elif resume:
-        raise ConfigError("resume=True needs output_dir=, the folder that keeps the checkpoints.")
+        raise ConfigError("resume=True needs output_dir= (--checkpoints), the folder that keeps the checkpoints.")
 
 
 def check_arguments(args: TrainingArguments, *, resume: bool = False, model_type: str = "") -> None:

@@ -62,7 +62,7 @@ def match_classes(adapter: LabelMap, data: LabelMap, names: tuple[str, str] = ("
         f"{names[0]!r} and {names[1]!r} have {number} in common, and at least two are needed to decide between. The "
         f"adapter's: {adapter}. The data's: {data}. Where they mean the same, say so with labels=: a mapping from the "
         'data\'s values to the adapter\'s names, such as {"pos": "positive", "neg": "negative"}, or '
-        "LabelMap.from_ratings({...}) (--labels pos=positive,neg=negative, --ratings negative=1-2,positive=4-5)."
+        "LabelMap.from_ratings({...}) (--labels pos=positive,neg=negative, --ratings negative=1-2,positive=3-5)."
     )
 
 
