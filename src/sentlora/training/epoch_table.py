@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tqdm.auto import tqdm
@@ -21,6 +22,8 @@ _COLUMNS = (
     ("eval_tpr", "tpr", "TPR"),
     ("eval_fpr", "fpr", "FPR"),
 )
+# Below this the difference is of the size that another draw of validation rows makes.
+_MUCH_HIGHER = 1.5
 _EXTRA = (("eval_f1_macro", "f1_macro"), ("eval_roc_auc", "roc_auc"))
 
 
@@ -85,3 +88,32 @@ def format_row(row: dict[str, float]) -> str:
     cells = [f"{row['epoch']:>10.4g}"]
     cells += [f"{row.get(name, float('nan')):>10.4f}" for _, name, _ in _COLUMNS[1:]]
     return "  ".join(cells)
+
+
+def remark_on_overfitting(rows: Sequence[Mapping[str, float]], kept: Mapping[str, float] | None) -> str | None:
+    """Say that the epoch that was kept is surer of its answers than it may be; None where there is nothing to say.
+
+    While the accuracy still holds, the validation loss rises, as mistakes are made with ever more confidence (Guo et
+    al. 2017, arXiv:1706.04599).
+
+    Args:
+        rows: One row for each epoch.
+        kept: The row of the epoch that was kept, or None.
+
+    Example:
+        >>> rows = [{"epoch": 1.0, "validation_loss": 0.5}, {"epoch": 2.0, "validation_loss": 0.9}]
+        >>> print(remark_on_overfitting(rows, rows[1]))
+        the validation loss was lowest in epoch 1 (0.5000) and is 0.9000 in epoch 2, which is kept: its probabilities \
+are too sure. Calibrate, or train fewer epochs.
+    """
+    losses = [row for row in rows if "validation_loss" in row]
+    if kept is None or "validation_loss" not in kept or not losses:
+        return None
+    lowest = min(losses, key=lambda row: row["validation_loss"])
+    if kept["validation_loss"] <= _MUCH_HIGHER * lowest["validation_loss"]:
+        return None
+    return (
+        f"the validation loss was lowest in epoch {lowest['epoch']:.4g} ({lowest['validation_loss']:.4f}) and is "
+        f"{kept['validation_loss']:.4f} in epoch {kept['epoch']:.4g}, which is kept: its probabilities are too sure. "
+        "Calibrate, or train fewer epochs."
+    )

@@ -19,6 +19,7 @@ from sentlora.model.objective import Objective
 from sentlora.model.probe import has_fresh_head, start_from_probe
 from sentlora.settings import Settings
 from sentlora.training.arguments import ONE_CYCLE, check_arguments, has_bf16, training_arguments
+from sentlora.training.epoch_table import remark_on_overfitting
 from sentlora.training.trainer import EncodedRows, TrainingData, build_trainer, class_weight_tensor
 from sentlora.training.validation_scores import Scores, ValidationScores
 
@@ -122,7 +123,10 @@ def train(
                 trainer.train(resume_from_checkpoint=resume or None)
         best = trainer.state.best_global_step if arguments.load_best_model_at_end else None
         kept = seen.at(best if arguments.load_best_model_at_end else trainer.state.global_step)
-        return TrainingOutcome(table.rows, table.row_at(best), kept)
+        row = table.row_at(best)
+        if (remark := remark_on_overfitting(table.rows, row)) is not None:
+            say(f"Note: {remark}", verbose=verbose)
+        return TrainingOutcome(table.rows, row, kept)
 
 
 def _cached(model: Any, objective: Objective, data: TrainingData, *, verbose: bool) -> TrainingData | None:
