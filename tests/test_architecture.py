@@ -20,7 +20,7 @@ MAX_LINES = 400
 # From the top of the house to its bottom. A room may import from the rooms before it, never from those after.
 ROOMS = (
     ("errors",),
-    ("console",),
+    ("console", "notebook"),
     ("labels", "ratings"),
     ("augmentation",),
     ("settings",),
@@ -32,9 +32,20 @@ ROOMS = (
     ("evaluation",),
     ("sharing",),
     ("parameters",),
-    ("explaining", "fitting", "keeping", "operating_point", "showing", "sweeping", "training_history"),
+    (
+        "describing",
+        "explaining",
+        "exporting",
+        "fitting",
+        "keeping",
+        "operating_point",
+        "scoring",
+        "showing",
+        "sweeping",
+        "training_history",
+    ),
     ("sentiment_lora",),
-    ("comparison", "demo", "profiling", "transferring", "workflow"),
+    ("comparison", "demo", "multi_adapter", "profiling", "transferring", "workflow"),
     ("cli", "app"),
     ("",),  # the package itself, which only names what the others hold
 )

@@ -132,6 +132,7 @@ def test_predict_reads_bytes_that_cannot_be_decoded(
 class _Writer:
     """Stands in for a classifier that writes its answers, of which only the first is a label."""
 
+    verbose = False
     labels_ = LabelMap(("negative", "positive"))
     classes_ = labels_.classes
 
@@ -207,6 +208,47 @@ def test_predict_refuses_a_file_with_a_misspelt_field_before_the_model_is_loaded
         run("predict", adapter_of_fields, "--file", str(path), "-q")
 
 
+@pytest.mark.slow  # a process of its own, which loads torch
+def test_predict_loads_no_library_that_it_does_not_need(adapter: str) -> None:
+    code = (
+        "import sys; from sentlora import cli\n"
+        f"try: cli.app(['predict', {adapter!r}, 'good film', '-q'])\n"
+        "except SystemExit: pass\n"
+        "names = {'matplotlib', 'optuna', 'ray', 'evaluate', 'captum', 'cleanlab', 'gradio', 'nltk', 'onnxruntime'}\n"
+        "print(*(names & set(sys.modules)), file=sys.stderr)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.startswith("positive\t")
+    assert result.stderr.splitlines()[-1].split() == []
+
+
+def test_predict_goes_on_where_it_was_cut_off(
+    adapter: str, reviews_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "scored.csv"
+    arguments = ("predict", adapter, "--file", str(reviews_csv), "--output", str(output), "-q")
+    monkeypatch.setattr("sentlora.inference.unfinished.Unfinished.finish", lambda self: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run(*arguments)
+    monkeypatch.undo()
+    with pytest.raises(
+        ConfigError, match=r"unfinished 'scored\.csv' with 100 rows\. Go on with resume=True \(--resume"
+    ):
+        run(*arguments)
+    assert run(*arguments, "--resume").stderr == f"100 predictions: {output}\n"
+    assert len(pd.read_csv(output)) == 100
+
+
+def test_predict_prints_a_file_part_by_part(adapter: str, reviews_csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = run("predict", adapter, "--file", str(reviews_csv), "-q").stdout
+    monkeypatch.setattr("sentlora.inference.file_scoring.CHUNK_ROWS", 30)
+    assert pd.read_csv(io.StringIO(whole))["prediction"].tolist() == (
+        pd.read_csv(io.StringIO(run("predict", adapter, "--file", str(reviews_csv), "-q").stdout))[
+            "prediction"
+        ].tolist()
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "words"),
     [
@@ -217,6 +259,7 @@ def test_predict_refuses_a_file_with_a_misspelt_field_before_the_model_is_loaded
         (["--file", "{csv}", "--output", "{csv}"], ConfigError, "is the file that is read"),
         (["--output", "{csv}/no/out.csv", "some text"], ConfigError, "does not exist"),
         (["--file", "missing.csv"], DataError, "missing.csv"),
+        (["--resume", "--file", "{csv}"], ConfigError, "--resume goes on from --file to --output; it needs both"),
         ([], DataError, "found none"),
     ],
 )

@@ -24,6 +24,10 @@ def run(*arguments: str) -> Result:
         (["--rank-pattern", "query=16, mlp=4"], {"rank_pattern": {"query": 16, "mlp": 4}}),
         (["--freeze-head"], {"train_head": False}),
         (["--head-start", "random"], {"head_start": "random"}),
+        ([], {"cache_prefix": None}),
+        (["--batching", "micro", "--tokens-per-batch", "512"], {"batching": "micro", "tokens_per_batch": 512}),
+        (["--cache-prefix"], {"cache_prefix": True}),
+        (["--no-cache-prefix"], {"cache_prefix": False}),
         (["--augment", "word_dropout=0.1,copies=2,balance"], {"augment": "word_dropout=0.1,copies=2,balance"}),
     ],
 )

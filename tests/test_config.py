@@ -35,6 +35,8 @@ CONFIG = SentimentConfig(
         ("r", True, "r must be a whole number"),
         ("r", "8", "r must be a whole number of at least 1; found '8'"),
         ("batch_size", 0, "batch_size must be a whole number of at least 1; found 0"),
+        ("tokens_per_batch", 0, "tokens_per_batch must be a whole number of at least 1; found 0"),
+        ("batching", "sorted", "batching must be one of 'grouped', 'micro', 'random'; found 'sorted'"),
         ("batch_size", -3, "batch_size must be .* found -3"),
         ("max_length", 3, "max_length must be a whole number of at least 4"),
         ("seed", -1, "seed must be a whole number of at least 0"),
@@ -126,6 +128,13 @@ def test_an_unknown_setting_is_refused_with_those_there_are() -> None:
 )
 def test_settings_are_plain_json(changes: dict[str, Any]) -> None:
     json.dumps(Settings(**changes).to_dict())
+
+
+def test_what_is_never_cut_has_no_size() -> None:
+    with pytest.raises(
+        ConfigError, match="tokens_per_batch= says how batches are cut, and batching='random' cuts none"
+    ):
+        Settings(batching="random", tokens_per_batch=100)
 
 
 @pytest.mark.parametrize(

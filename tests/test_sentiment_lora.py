@@ -18,6 +18,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from transformers import AutoTokenizer, TrainingArguments
 
 from sentlora import SentimentLoRA
+from sentlora.data.headers import UsualColumns
 from sentlora.errors import (
     AdapterFolderError,
     BackboneError,
@@ -557,6 +558,22 @@ def test_a_setting_beside_whole_arguments_is_refused(tiny_bert: str, name: str, 
 
 
 # --- what is said ----------------------------------------------------------------------------
+
+
+def test_columns_that_were_named_are_remembered_by_the_folder(
+    tiny_bert: str, toy_reviews: pd.DataFrame, tmp_path: Path
+) -> None:
+    rows = toy_reviews.rename(columns={"text": "body", "label": "verdict"}).assign(text="no review", label="neither")
+    clf = SentimentLoRA(tiny_bert, text_column="body", label_column="verdict", epochs=0, max_length=16, verbose=False)
+    clf.fit(rows)
+    loaded = SentimentLoRA.load(clf.save(tmp_path / "adapter"), verbose=False)
+    assert (loaded.columns_.text, loaded.columns_.label) == ("body", "verdict")
+    assert loaded.text_column is None
+    assert loaded.evaluate(rows).metrics == clf.evaluate(rows).metrics
+    np.testing.assert_array_equal(loaded.predict_proba(rows), clf.predict_proba(rows["body"]))
+    # Another table may have others, and another training names its own.
+    assert loaded.evaluate(toy_reviews).n == len(toy_reviews)
+    assert loaded.fit(toy_reviews).columns_ == UsualColumns()
 
 
 def test_what_is_said_while_training(tiny_bert: str, capsys: pytest.CaptureFixture) -> None:

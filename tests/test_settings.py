@@ -32,6 +32,8 @@ def resolved(own: dict[str, Any], recipe: dict[str, Any], **whole: Any) -> Setti
             {"variant": "qlora"},
             "variant must be one of 'lora', 'rslora', 'dora', 'pissa', 'olora', 'lora+', 'ia3'; found",
         ),
+        ({"cache_prefix": "yes"}, "cache_prefix must be True, False or None; found 'yes'."),
+        ({"cache_prefix": 1}, "cache_prefix must be True, False or None; found 1."),
         ({"quantization": "2bit"}, "quantization must be one of '8bit', '4bit'; found '2bit'."),
         (
             {"adapter": "head", "train_head": False},

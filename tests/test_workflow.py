@@ -1,22 +1,18 @@
 from __future__ import annotations
 
-import io
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 
 from sentlora import SentimentLoRA
-from sentlora.data.files import read_table
 from sentlora.data.prompts import Prompt
 from sentlora.data.recipes import Recipe
 from sentlora.errors import AdapterFolderError, DataError, NotFittedError
 from sentlora.labels import LabelMap
-from sentlora.workflow import TrainingJob, lines_of, predictions, read_inputs, run_training, write_table
+from sentlora.workflow import TrainingJob, run_training
 
 
 def job(data: Path, output: Path, **changes: Any) -> TrainingJob:
@@ -101,13 +97,6 @@ def test_a_sample_of_a_recipe_is_read_by_the_users_prompt(
         run_training(SentimentLoRA(tiny_bert, prompt="{titel} {body}", verbose=False), asked)
 
 
-# --- texts to score ---------------------------------------------------------------------------------
-
-
-def stream(content: bytes, errors: str) -> io.TextIOWrapper:
-    return io.TextIOWrapper(io.BytesIO(content), encoding="utf-8", errors=errors)
-
-
 def test_a_sample_of_a_recipe_takes_the_settings_that_count_and_no_others(
     tiny_bert: str, reviews_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
@@ -119,120 +108,3 @@ def test_a_sample_of_a_recipe_takes_the_settings_that_count_and_no_others(
     # What suits LoRA is ten times too much for the pretrained weights.
     assert (clf.settings_.learning_rate, clf.settings_.max_length, clf.r) == (5e-5, 24, None)
     assert "no effect" not in capsys.readouterr().err
-
-
-def test_bytes_that_cannot_be_decoded_are_replaced() -> None:
-    """In the locale C Python hands them on as lone surrogates."""
-    rows, column = read_inputs(None, None, None, stream(b"caf\xe9 good\r\n\nbad\n", "surrogateescape"))
-    assert rows[column].tolist() == ["caf\ufffd good", "", "bad"]
-
-
-def test_bytes_that_cannot_be_decoded_are_no_crash_in_any_locale() -> None:
-    """In a locale such as en_US.UTF-8 Python decodes standard input strictly."""
-    rows, column = read_inputs(None, None, None, stream(b"caf\xe9 good\nbad\n", "strict"))
-    assert rows[column].tolist() == ["caf\ufffd good", "bad"]
-
-
-def test_lone_surrogates_of_arguments_are_replaced() -> None:
-    rows, column = read_inputs(["good \udce9", "\ud83d\ude00"], None, None, io.StringIO())
-    assert rows[column].tolist() == ["good \ufffd", "\U0001f600"]
-
-
-def file_of(folder: Path, **columns: list[Any]) -> Path:
-    pd.DataFrame(columns).to_csv(folder / "rows.csv", index=False)
-    return folder / "rows.csv"
-
-
-@pytest.mark.parametrize(
-    ("columns", "prompt", "named", "expected"),
-    [
-        (["title", "body", "id"], SHOP, None, None),
-        (["title"], SHOP, None, None),
-        (["title", "body", "text"], SHOP, "text", "text"),
-        (["text", "id"], SHOP, None, "text"),
-        (["title", "text"], Prompt("Rate: {text}"), None, "text"),
-        (["title", "text"], None, None, "text"),
-        (["review"], Prompt("Rate: {review}"), None, None),
-    ],
-)
-def test_the_fields_of_a_file_are_scored_unless_a_column_is_named(
-    tmp_path: Path, columns: list[str], prompt: Prompt | None, named: str | None, expected: str | None
-) -> None:
-    path = file_of(tmp_path, **{name: [name] for name in columns})
-    rows, column = read_inputs(None, path, named, io.StringIO(), prompt)
-    assert column == expected
-    assert list(rows.columns) == columns
-
-
-def test_a_field_that_is_misspelt_in_a_file_is_named(tmp_path: Path) -> None:
-    path = file_of(tmp_path, titel=["x"], body=["y"])
-    with pytest.raises(DataError) as error:
-        read_inputs(None, path, None, io.StringIO(), SHOP)
-    assert str(error.value) == (
-        "In 'rows.csv': Found 'titel', which is no field of the prompt, while 'title' is missing. "
-        "Did you mean 'title'? The fields are: title, body. Correct the name, or drop what is no field. "
-        "Or name a column of plain texts with --column."
-    )
-
-
-class _Scorer:
-    """Stands in for a trained classifier: it keeps what it is asked to score."""
-
-    labels_ = LabelMap(("negative", "positive"))
-    classes_ = labels_.classes
-    threshold_ = None
-
-    def generates(self) -> bool:
-        return False
-
-    def predict_proba(self, texts: Any) -> np.ndarray:
-        self.asked = texts
-        return np.array([[0.2, 0.8]] * len(texts))
-
-
-class _Writer(_Scorer):
-    """Stands in for a classifier that writes its answers, of which every second is no label."""
-
-    def generates(self) -> bool:
-        return True
-
-    def answers(self, texts: Any) -> np.ndarray:
-        return np.array([1 - 2 * (i % 2) for i in range(len(texts))])
-
-
-def test_rows_of_fields_are_scored_as_they_are_and_kept() -> None:
-    scorer: Any = _Scorer()
-    rows = pd.DataFrame({"id": [1, 2], "title": ["a", "b"], "body": ["c", "d"]})
-    scored = predictions(scorer, rows, None)
-    pd.testing.assert_frame_equal(scorer.asked, rows)
-    assert list(scored.columns) == [*rows.columns, "prediction", "confidence", "p_negative", "p_positive"]
-    assert scored["prediction"].tolist() == ["positive", "positive"]
-    predictions(scorer, rows, "body")
-    assert scorer.asked.tolist() == ["c", "d"]
-
-
-def test_an_answer_that_is_no_label_has_empty_cells(tmp_path: Path) -> None:
-    writer: Any = _Writer()
-    scored = predictions(writer, pd.DataFrame({"text": ["a", "b", "c"]}), "text")
-    assert list(lines_of(scored)) == ["positive\t0.8000\ta", "\t\tb", "positive\t0.8000\tc"]
-    write_table(scored, tmp_path / "out.csv")
-    written = (tmp_path / "out.csv").read_text().splitlines()
-    assert written[1:3] == ["a,positive,0.8,0.2,0.8", "b,,,0.2,0.8"]
-    for suffix in (".jsonl", ".parquet"):
-        write_table(scored, tmp_path / f"out{suffix}")
-        again = read_table(tmp_path / f"out{suffix}")
-        assert again["prediction"].isna().tolist() == again["confidence"].isna().tolist() == [False, True, False]
-
-
-@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".parquet"])
-def test_a_table_with_lone_surrogates_can_be_written(tmp_path: Path, suffix: str) -> None:
-    path, output = tmp_path / "rows.jsonl", tmp_path / f"out{suffix}"
-    found = [{"text": "good \ud83d", "note": "\udc00", "n": 1}, {"text": "bad", "note": "fine", "n": 2}]
-    path.write_text("".join(json.dumps(row) + "\n" for row in found))
-    rows, column = read_inputs(None, path, None, io.StringIO())
-    write_table(rows, output)
-    again = read_table(output)
-    assert column == "text"
-    assert again["text"].tolist() == ["good \ufffd", "bad"]
-    assert again["note"].tolist() == ["\ufffd", "fine"]
-    assert [int(n) for n in again["n"]] == [1, 2]

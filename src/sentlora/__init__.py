@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from sentlora.evaluation.sweep_result import SweepResult
     from sentlora.evaluation.thresholds import ChosenThreshold
     from sentlora.labels import LabelMap
+    from sentlora.multi_adapter.multi import MultiAdapter
     from sentlora.profiling import profile
     from sentlora.sentiment_lora import SentimentLoRA
     from sentlora.transferring.measuring import transfer
@@ -53,6 +54,7 @@ _HOME = {
     "PairedComparison": "sentlora.evaluation.paired",
     "Explanation": "sentlora.evaluation.explanation",
     "SweepResult": "sentlora.evaluation.sweep_result",
+    "MultiAdapter": "sentlora.multi_adapter.multi",
     "compare": "sentlora.comparison.comparing",
     "Comparison": "sentlora.comparison.table",
     "profile": "sentlora.profiling",
@@ -87,6 +89,7 @@ __all__ = [
     "LabelError",
     "LabelMap",
     "MissingExtraError",
+    "MultiAdapter",
     "NonFiniteLossError",
     "NotFittedError",
     "PairedComparison",

@@ -35,6 +35,8 @@ class SentimentConfig:
             predicted; None predicts the more probable class.
         threshold_rule: What the threshold was chosen for, such as ``FPR <= 0.05``, for the record.
         trained_on: Where the training rows came from, in words.
+        text_column: The column of the texts in training, where it had to be named; looked for first from then on.
+        label_column: The column of the labels, likewise.
         license: Under which licence the adapter is shared, as the Hub writes it (``apache-2.0``); None if unsaid.
         language: The language of the texts, as the Hub writes it (``en``); None if unsaid.
         data: Rows, classes and lengths of the training data, and its ids on the Hub; no texts.
@@ -56,6 +58,8 @@ class SentimentConfig:
     threshold: float | None = None
     threshold_rule: str | None = None
     trained_on: str = ""
+    text_column: str | None = None
+    label_column: str | None = None
     license: str | None = None
     language: str | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
@@ -131,6 +135,8 @@ _FIELDS: dict[str, tuple[type | tuple[type, ...], str]] = {
     "threshold": ((int, float, type(None)), "a number or null"),
     "threshold_rule": ((str, type(None)), "a text or null"),
     "trained_on": (str, "a text"),
+    "text_column": ((str, type(None)), "a text or null"),
+    "label_column": ((str, type(None)), "a text or null"),
     "license": ((str, type(None)), "a text or null"),
     "language": ((str, type(None)), "a text or null"),
     "data": (Mapping, "an object"),

@@ -8,6 +8,7 @@ from typing import Any, overload
 import numpy as np
 
 from sentlora.console import progress_bar
+from sentlora.errors import ConfigError
 from sentlora.evaluation.explained_words import Token
 from sentlora.evaluation.explanation import Explanation
 from sentlora.inference.attribution import Attribution, attribute, check_steps, label_id, require_captum
@@ -54,9 +55,14 @@ class Explaining(FittedClassifier):
             MissingExtraError: If captum is not installed.
             LabelError: If there is no such label.
             DataError: If a text is missing or no string; names the row.
-            ConfigError: If ``steps`` is no such number, or the model is held in 8 bits.
+            ConfigError: If ``steps`` is no such number, the model is held in 8 bits, or it is an ONNX graph.
         """
         self.check_fitted()
+        if self._exported == "onnx":
+            raise ConfigError(
+                "explain() needs gradients, and an ONNX graph gives none. Load the adapter folder that it was exported "
+                "from, which has the same labels and scores."
+            )
         require_captum()
         check_steps(steps)
         wanted = None if label is None else label_id(self.labels_, label)

@@ -16,6 +16,7 @@ from sentlora.augmentation import Augmentation
 from sentlora.console import say
 from sentlora.data.augment import augment, check_ready
 from sentlora.data.columns import SentimentData, read_data
+from sentlora.data.headers import UsualColumns
 from sentlora.data.holdout import with_validation
 from sentlora.data.inspection import inspect_rows
 from sentlora.data.prompts import Prompt
@@ -90,6 +91,7 @@ def read_rows(
     fields_required: bool = False,
     text_column: str | None = None,
     label_column: str | None = None,
+    usual: UsualColumns | None = None,
 ) -> SentimentData:
     """Read and check whatever a user holds, with the columns that the classifier names.
 
@@ -103,6 +105,7 @@ def read_rows(
         fields_required: Refuse data without the fields of the prompt.
         text_column: The column of texts, in place of the classifier's.
         label_column: The column of labels, likewise.
+        usual: What the columns were called in training: names to try before the common ones.
     """
     return read_data(
         X,
@@ -110,6 +113,7 @@ def read_rows(
         labels=labels,
         text_column=parameters.text_column if text_column is None else text_column,
         label_column=parameters.label_column if label_column is None else label_column,
+        usual=usual,
         default_split=split,
         prompt=prompt,
         fields_required=fields_required,

@@ -11,7 +11,9 @@ from typing import Any
 
 from sentlora.config import SentimentConfig
 from sentlora.data.columns import SentimentData
+from sentlora.data.headers import UsualColumns
 from sentlora.data.summary import summary_of
+from sentlora.errors import ConfigError
 from sentlora.evaluation.metrics import headline
 from sentlora.evaluation.report import EvaluationReport
 from sentlora.operating_point import OperatingPoint
@@ -43,10 +45,16 @@ class Keeping(OperatingPoint):
 
         Raises:
             NotFittedError: Before ``fit`` or ``load``.
-            ConfigError: If the licence or the language is no such word.
+            ConfigError: If the licence or the language is no such word, or an exported model was loaded.
             AdapterFolderError: If something else is in the way.
         """
         self.check_fitted()
+        if self._exported is not None:
+            raise ConfigError(
+                "This classifier was loaded from an exported model, whose adapter is merged into its weights: there is "
+                "no adapter to save or to push. Load the adapter folder that it was exported from, or copy the "
+                "folder of the exported model as it is."
+            )
         check_licence(license)
         check_language(language)
         config = self._config()
@@ -107,6 +115,9 @@ class Keeping(OperatingPoint):
         self.trained_on_ = data.source
         self.evaluations_, self._reports = {}, {}
         self._facts = {"data": summary_of(data)}
+        # The rows of a recipe have the columns of the recipe, whatever the classifier names.
+        named = data.made_by is None
+        self.columns_ = UsualColumns(self.text_column, self.label_column) if named else UsualColumns()
 
     def _remember_report(self, report: EvaluationReport) -> None:
         self.evaluations_[report.source] = headline(report.metrics)
@@ -117,6 +128,7 @@ class Keeping(OperatingPoint):
         self.trained_on_, self.evaluations_, self._reports = config.trained_on, metrics, {}
         self.validation_ = self.evaluations_.pop(VALIDATION, None)
         self._facts = {"data": config.data, "license": config.license, "language": config.language}
+        self.columns_ = UsualColumns(config.text_column, config.label_column)
 
     def _config(self) -> SentimentConfig:
         return SentimentConfig(
@@ -133,6 +145,8 @@ class Keeping(OperatingPoint):
             threshold=self.threshold_,
             threshold_rule=self.threshold_rule_,
             trained_on=self.trained_on_,
+            text_column=self.columns_.text,
+            label_column=self.columns_.label,
             settings=self.settings_.to_dict(),
             **self._facts,
         )

@@ -360,8 +360,10 @@ def _checked(value: Any, row: int) -> LabelValue:
             'If -1 is a class of yours, say so: labels={-1: "negative", 1: "positive"}.'
         )
     if not isinstance(plain, str | int):
+        scores = isinstance(plain, float)
         raise LabelError(
-            f"Expected labels that are strings, ints or bools; found {value!r} ({type(value).__name__}) in row {row}."
+            f"Expected labels that are strings, ints or bools; found {plain!r} ({type(value).__name__}) in row {row}."
+            + (" Make classes of such scores first, for instance labels = scores >= 0.5." if scores else "")
         )
     return plain
 

@@ -150,7 +150,7 @@ class OperatingPoint(FittedClassifier, ClassifierMixin, Parameters):
                     f"trained and validated, and not after load. Pass labelled rows: {what}(data, ...)."
                 )
             return self._validation_scores
-        data = read_rows(self, X, y, labels=self.labels_, prompt=self.prompt_, split="validation")
+        data = read_rows(self, X, y, labels=self.labels_, prompt=self.prompt_, split="validation", usual=self.columns_)
         rows = _rows_to_choose_by(data)
         return self._score(rows["text"][:]), np.asarray(rows["label"][:], dtype=np.int64)
 

@@ -39,6 +39,9 @@ class Parameters(BaseEstimator):
         epochs: float | None = None,
         learning_rate: float | None = None,
         batch_size: int | None = None,
+        batching: str | None = None,
+        tokens_per_batch: int | None = None,
+        cache_prefix: bool | None = None,
         max_length: int | None = None,
         truncation: str | None = None,
         scheduler: str | None = None,
@@ -96,6 +99,14 @@ class Parameters(BaseEstimator):
                 as many as make 150 steps, at most 10).
             learning_rate: Peak learning rate of AdamW (5e-4; ``ia3`` 5e-3, head alone 1e-2, full fine-tuning 5e-5).
             batch_size: Rows per optimizer step and device (16).
+            batching: Which rows make a batch: ``grouped``, rows of similar lengths; ``micro``, random rows, cut by
+                length into parts whose gradients add up to that of the batch; ``random``, random rows, padded to the
+                longest (``"grouped"``).
+            tokens_per_batch: Padded tokens that are trained on at a time: a larger batch is cut into parts, for the
+                same gradient in less memory (by device; on a CPU 1,024).
+            cache_prefix: Compute the frozen layers, where ``layers="last-2"`` leaves some, once for all epochs, without
+                their dropout; the states of all tokens lie in a file until training ends (where that changes nothing:
+                for ``adapter="head"``, and on a CPU where these layers have no dropout).
             max_length: Tokens a text is truncated to (256).
             truncation: Which part of a long text stays: ``head``, ``tail`` or ``head-tail``,
                 Sun et al. 2019, arXiv:1905.05583 (``"head"``).
@@ -144,6 +155,9 @@ class Parameters(BaseEstimator):
         self.epochs = epochs
         self.learning_rate = learning_rate
         self.batch_size = batch_size
+        self.batching = batching
+        self.tokens_per_batch = tokens_per_batch
+        self.cache_prefix = cache_prefix
         self.max_length = max_length
         self.truncation = truncation
         self.scheduler = scheduler

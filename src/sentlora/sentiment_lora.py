@@ -17,24 +17,23 @@ from sentlora.data.prompts import Prompt
 from sentlora.evaluation.report import EvaluationReport
 from sentlora.evaluation.sweep_result import SweepResult
 from sentlora.explaining import Explaining
+from sentlora.exporting import Exporting
 from sentlora.fitting import Trained, build_and_train, read_rows, rows_to_fit, with_copies
 from sentlora.inference.decision import softmax
-from sentlora.inference.export import ExportReport
-from sentlora.keeping import Keeping
 from sentlora.labels import LabelMap
 from sentlora.model import backbone
 from sentlora.model.counting import ParameterCount, count_from_config, count_parameters
 from sentlora.model.objective import Objective
+from sentlora.scoring import Scoring
 from sentlora.settings import Settings
-from sentlora.sharing.loading import load_folder
-from sentlora.sharing.merged_folder import export_merged
+from sentlora.sharing.loading import LoadedAdapter, load_folder
 from sentlora.showing import Showing
 from sentlora.sweeping import Sweep, SweepData, SweepRequest
 from sentlora.training.arguments import check_request, idle_settings
 from sentlora.training_history import TrainingHistory
 
 
-class SentimentLoRA(Showing, Explaining, TrainingHistory, Keeping):
+class SentimentLoRA(Scoring, Showing, Explaining, TrainingHistory, Exporting):
     r"""A sentiment classifier: a pretrained model with a LoRA adapter (Hu et al. 2021, arXiv:2106.09685).
 
     An encoder (BERT, DistilBERT, …) gets a classification head; an encoder-decoder (T5, Flan-T5, mT5, BART) is
@@ -47,6 +46,8 @@ class SentimentLoRA(Showing, Explaining, TrainingHistory, Keeping):
         classes_: What ``predict`` returns, in the order of the columns of ``predict_proba``.
         labels_: The LabelMap behind ``classes_``.
         prompt_: The Prompt that was used, or None for plain texts.
+        columns_: What the columns were called in training, where they had to be named. They are looked for first from
+            then on, also after ``load``, and the common names where they are not there.
         settings_: The settings that were used.
         history_: One row per epoch: losses and metrics on the validation split.
         validation_: The row of the epoch that was kept; None if nothing was trained.
@@ -183,6 +184,7 @@ class SentimentLoRA(Showing, Explaining, TrainingHistory, Keeping):
         self.prompt_ = prompt
         self.temperature_ = 1.0
         self.threshold_, self._chosen, self._validation_scores = None, None, None
+        self._exported = None
         self._trained_texts = None  # known after fit alone: a folder holds no trace of the texts
 
     def evaluate(
@@ -206,8 +208,8 @@ class SentimentLoRA(Showing, Explaining, TrainingHistory, Keeping):
             DataError: If texts, labels or columns cannot be used as they are.
         """
         self.check_fitted()
-        named: dict[str, Any] = {"text_column": text_column, "label_column": label_column}
-        data = read_rows(self, X, y, labels=self.labels_, prompt=self.prompt_, split="test", **named)
+        columns: dict[str, Any] = {"text_column": text_column, "label_column": label_column, "usual": self.columns_}
+        data = read_rows(self, X, y, labels=self.labels_, prompt=self.prompt_, split="test", **columns)
         return self._report(data.rows_to_report_on(), data.source)
 
     def _report(self, rows: Dataset, source: str) -> EvaluationReport:
@@ -243,30 +245,6 @@ class SentimentLoRA(Showing, Explaining, TrainingHistory, Keeping):
         report = self.evaluate(X, y)
         return float(np.average(report.y_pred == report.y_true, weights=sample_weight))
 
-    def export(self, path: str | Path, *, texts: Any = None) -> ExportReport:
-        """Write the merged model with its tokenizer as a plain transformers folder, whole or not at all.
-
-        There ``pipeline("text-classification", path)`` gives the same scores and label names, without sentlora and
-        peft; ``truncation=True`` cuts long texts. An adapter that was trained with ``quantization`` is merged into
-        the weights in full precision, so its scores change a little.
-
-        Args:
-            path: The folder; an exported model that is there is replaced.
-            texts: What to compare the merged model with this classifier on, as in :meth:`predict`; None draws texts
-                of random words.
-
-        Returns:
-            The largest difference of a logit.
-
-        Raises:
-            NotFittedError: Before ``fit`` or ``load``.
-            AdapterFolderError: If something else is in the way.
-            BackboneError: If the base model of a quantised one cannot be loaded.
-        """
-        self.check_fitted()
-        sample = None if texts is None else self._texts(texts)
-        return export_merged(path, self._model, self._objective, self._config(), texts=sample, verbose=self.verbose)
-
     @classmethod
     def load(
         cls,
@@ -280,9 +258,11 @@ class SentimentLoRA(Showing, Explaining, TrainingHistory, Keeping):
         verify: bool = True,
         verbose: bool = True,
     ) -> SentimentLoRA:
-        """Load an adapter folder that ``save`` wrote, or that ``push_to_hub`` put on the Hub.
+        """Load an adapter folder that ``save`` wrote, or that ``push_to_hub`` put on the Hub; or what ``export`` wrote.
 
-        From the Hub come safetensors, JSON and text alone, and they are verified like those of a folder.
+        From the Hub come safetensors, JSON and text alone, and they are verified like those of a folder. What a folder
+        holds is found out: an exported model needs no base model, and one in ONNX is run by ONNX Runtime on the CPU,
+        with as many threads as torch has (``OMP_NUM_THREADS``) when it is loaded.
 
         Args:
             path: The folder; or, where there is no such folder, the id of a repository on the Hub: ``owner/name``.
@@ -298,12 +278,16 @@ class SentimentLoRA(Showing, Explaining, TrainingHistory, Keeping):
         Raises:
             AdapterFolderError: If the folder is incomplete, altered, or of another base model.
             BackboneError: If the base model cannot be loaded.
-            ConfigError: If a revision of a folder is asked for.
+            ConfigError: If a revision of a folder is asked for, or a base model for an exported one.
             HubError: If the repository cannot be had.
+            MissingExtraError: If the folder holds an ONNX graph, and onnx or onnxruntime is not installed.
         """
         hub: dict[str, Any] = {"revision": revision, "token": token, "local_files_only": local_files_only}
         how: dict[str, Any] = {"full_precision": full_precision, "verify": verify, "verbose": verbose}
-        loaded = load_folder(path, base_model=base_model, **how, **hub)
+        return cls._of(load_folder(path, base_model=base_model, **how, **hub), verbose=verbose)
+
+    @classmethod
+    def _of(cls, loaded: LoadedAdapter, *, verbose: bool) -> SentimentLoRA:
         config = loaded.config
         clf = cls(loaded.base_model, revision=config.base_revision, verbose=verbose)
         in_force = {"decode": config.decode, "quantization": loaded.settings.quantization}
@@ -314,7 +298,7 @@ class SentimentLoRA(Showing, Explaining, TrainingHistory, Keeping):
         if config.threshold is not None and config.threshold_rule is not None:
             clf._chosen = config.threshold, config.threshold_rule
         clf._remember_folder(config, loaded.metrics)
-        clf.history_ = loaded.history
+        clf.history_, clf._exported = loaded.history, loaded.exported
         return clf
 
     @property

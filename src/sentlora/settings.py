@@ -18,6 +18,7 @@ _FEWEST_EPOCHS, _MOST_EPOCHS = 3, 10
 _FEWEST_VALIDATION_ROWS = 100
 _EPOCHS_OF_A_HEAD = 20
 KEEPS = ("best", "last")
+BATCHINGS = ("grouped", "micro", "random")
 HEAD_STARTS = ("probe", "random")
 DECODES = ("score", "generate")
 ADAPTERS = ("lora", "head", "full", "none")
@@ -64,6 +65,15 @@ class Settings:
         learning_rate: Peak learning rate of AdamW; None is 5e-4 for LoRA, 5e-3 for ``ia3``, 1e-2 for the head
             alone and 5e-5 for full fine-tuning. It is a number once the settings are made.
         batch_size: Rows per optimizer step and device.
+        batching: Which rows make a batch: ``grouped``, rows of similar lengths, so that there is little to pad;
+            ``micro``, random rows, cut by length into parts whose gradients add up to that of the batch; ``random``,
+            random rows, padded to the longest.
+        tokens_per_batch: Padded tokens that are trained on at a time: a larger batch is cut into parts, for the same
+            gradient. None chooses by device.
+        cache_prefix: Compute the frozen layers below the first one that trains once for all epochs, without their
+            dropout, and keep the states of all tokens in a file until training ends (True), or compute them in every
+            epoch (False). None computes them once where that changes nothing: for a head alone, and on a CPU where
+            these layers have no dropout.
         max_length: Tokens a text is truncated to, special tokens included.
         truncation: Which part of a long text stays: ``head``, ``tail`` or ``head-tail``.
         scheduler: Shape of the learning rate: ``linear``, ``cosine``, ``constant``, ``one-cycle`` (torch's OneCycleLR),
@@ -103,6 +113,9 @@ class Settings:
     epochs: float | None = None
     learning_rate: float | None = None
     batch_size: int = 16
+    batching: str = "grouped"
+    tokens_per_batch: int | None = None
+    cache_prefix: bool | None = None
     max_length: int = 256
     truncation: str = "head"
     scheduler: str = "linear"
@@ -148,6 +161,14 @@ class Settings:
         _require_range("weight_decay", self.weight_decay, 0, None)
         _require_choice("truncation", self.truncation, TRUNCATIONS)
         _require_choice("scheduler", self.scheduler, SCHEDULERS)
+        _require_choice("batching", self.batching, BATCHINGS)
+        if self.tokens_per_batch is not None:
+            _require_int("tokens_per_batch", self.tokens_per_batch, 1)
+            if self.batching == "random":
+                raise ConfigError(
+                    "tokens_per_batch= says how batches are cut, and batching='random' cuts none. Leave one of them "
+                    "out, or take batching='micro', whose batches are random as well."
+                )
         if self.keep is not None:
             _require_choice("keep", self.keep, KEEPS)
         if self.keep == "last" and self.early_stopping is not None:
@@ -159,6 +180,8 @@ class Settings:
         for name in ("train_head", "length_normalization"):
             if not isinstance(getattr(self, name), bool):
                 raise ConfigError(f"{name} must be True or False; found {getattr(self, name)!r}.")
+        if self.cache_prefix is not None and not isinstance(self.cache_prefix, bool):
+            raise ConfigError(f"cache_prefix must be True, False or None; found {self.cache_prefix!r}.")
         _check_class_weights(self.class_weights)
         Augmentation.of(self.augment)
         self._check_adapter()

@@ -1,16 +1,32 @@
-"""The part of the classifier that shows itself: a screen in a browser."""
+"""The part of the classifier that shows itself: in a notebook, and on a screen in a browser."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from sklearn import get_config
+
+from sentlora.describing import fragment
 from sentlora.inference.fitted import FittedClassifier
 
 
 class Showing(FittedClassifier):
-    """The part of a classifier that opens a screen."""
+    """The part of a classifier that is looked at."""
+
+    # In place of scikit-learn's diagram, and like it not there with sklearn.set_config(display="text").
+    @property
+    def _repr_html_(self) -> Callable[[], str]:
+        if get_config()["display"] != "diagram":
+            raise AttributeError("_repr_html_ is there with scikit-learn's setting display='diagram' alone.")
+        shown: Any = self
+        return partial(fragment, shown)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        bundle = {"text/plain": repr(self)}
+        return {**bundle, "text/html": self._repr_html_()} if hasattr(self, "_repr_html_") else bundle
 
     def demo(
         self,

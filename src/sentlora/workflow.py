@@ -1,34 +1,25 @@
-"""What the commands do, apart from how they are typed: train and report, score a table."""
+"""What the commands do, apart from how they are typed: train and report, search and report."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-import numpy as np
-import pandas as pd
 from datasets import DatasetDict
 from sklearn.base import clone
 
-from sentlora.data.files import read_table
-from sentlora.data.headers import find_text_column
 from sentlora.data.inspection import refuse_leaks
-from sentlora.data.prompts import PLAIN_FIELD, Prompt
+from sentlora.data.prompts import Prompt
 from sentlora.data.recipes import Recipe, get_recipe, load_recipe
-from sentlora.data.text import replace_lone_surrogates
-from sentlora.errors import ConfigError, DataError
+from sentlora.errors import ConfigError
 from sentlora.evaluation.report import EvaluationReport
 from sentlora.evaluation.sweep_result import SweepResult
 from sentlora.fitting import read_rows
-from sentlora.inference.decision import abstain, check_abstention, decide, labels_of
 from sentlora.sentiment_lora import SentimentLoRA
 from sentlora.sharing.folder import check_place
 from sentlora.training.arguments import idle_settings
-
-_WRITERS = (".csv", ".tsv", ".jsonl", ".parquet")
 
 
 @dataclass(frozen=True)
@@ -198,151 +189,3 @@ def _on_a_sample(clf: SentimentLoRA, recipe: Recipe, job: TrainingJob, held_out:
     clf.fit(rows, validation=job.validation, resume=job.resume, held_out=[*own["text"], *held_out])
     clf.trained_on_ = f"{len(rows['train']):,} rows of {recipe.name}"
     return clf.evaluate(own if job.test is None else job.test)
-
-
-def read_inputs(
-    texts: Sequence[str] | None, file: Path | None, column: str | None, stream: TextIO, prompt: Prompt | None = None
-) -> tuple[pd.DataFrame, str | None]:
-    """Collect the texts to be scored.
-
-    A column of finished texts has to be named where the prompt has fields, unless it is called ``text``: the first
-    column that looks like texts may be one field of several.
-
-    Args:
-        texts: Texts given as arguments.
-        file: A table.
-        column: The column of the texts in ``file``.
-        stream: Read line by line when there is neither.
-        prompt: The classifier's; where it has fields and no column is named, these are the columns that are scored.
-
-    Returns:
-        The rows, and the name of the column that holds the texts; None where the fields of the prompt do.
-
-    Raises:
-        ConfigError: If texts and a file were both given, or a column without a file.
-        DataError: If the column or a field cannot be found, or there are no texts.
-    """
-    if texts and file is not None:
-        raise ConfigError("Give texts or --file, and not both.")
-    if column is not None and file is None:
-        raise ConfigError("--column names a column of --file; there is no file.")
-    if file is None:
-        lines = list(texts) if texts else _lines_of(stream)
-        if not lines:
-            raise DataError("Expected texts as arguments, in --file, or one per line on standard input; found none.")
-        return pd.DataFrame({"text": [replace_lone_surrogates(line) for line in lines]}), "text"
-    frame = read_table(file)
-    for name in frame.select_dtypes(["object", "string"]).columns:
-        # What cannot be encoded could be scored, but not be written out again.
-        frame[name] = [replace_lone_surrogates(cell) if isinstance(cell, str) else cell for cell in frame[name]]
-    if column is None and _has_fields(frame, prompt, file.name):
-        return frame, None
-    return frame, find_text_column(frame, column)
-
-
-def _has_fields(frame: pd.DataFrame, prompt: Prompt | None, name: str) -> bool:
-    if prompt is None or prompt.is_plain:
-        return False
-    if PLAIN_FIELD in frame.columns and set(prompt.fields).isdisjoint(frame.columns):
-        return False  # finished texts, by the name that says so
-    try:
-        prompt.check_row(frame.columns)
-    except DataError as error:
-        raise DataError(f"In {name!r}: {error} Or name a column of plain texts with --column.") from None
-    return True
-
-
-def _lines_of(stream: TextIO) -> list[str]:
-    if isinstance(stream, io.TextIOWrapper):
-        stream.reconfigure(errors="replace")  # one odd byte must not lose the other lines
-    return [line.rstrip("\r\n") for line in stream]
-
-
-def predictions(
-    clf: SentimentLoRA, rows: pd.DataFrame, text_column: str | None, abstain_below: float | None = None
-) -> pd.DataFrame:
-    """Score a table.
-
-    Args:
-        clf: A trained classifier.
-        rows: The table; all its columns are kept.
-        text_column: The column of the texts; None where the fields of the classifier's prompt are columns.
-        abstain_below: Leave ``prediction`` empty where the confidence is below this.
-
-    Returns:
-        The table with ``prediction``, ``confidence`` (probability of the prediction, made or left out) and one
-        ``p_LABEL`` column per label. Where the model writes its answer and that is no label, the first two are empty.
-
-    Raises:
-        ConfigError: If ``abstain_below`` is no probability above 0 to 1.
-        DataError: If the table has a column of one of these names.
-    """
-    new = ["prediction", "confidence", *(f"p_{name}" for name in clf.labels_.names)]
-    if taken := [name for name in new if name in rows.columns]:
-        raise DataError(f"The column {taken[0]!r} of the file would be overwritten. Rename it, or drop it.")
-    if abstain_below is not None:
-        check_abstention(abstain_below)
-    texts = rows if text_column is None else rows[text_column]
-    probabilities = clf.predict_proba(texts)
-    written = clf.generates()
-    ids = clf.answers(texts) if written else decide(probabilities, clf.labels_.positive_id, clf.threshold_)
-    out = rows.copy()
-    taken_back = ids if abstain_below is None else abstain(ids, probabilities, abstain_below)
-    out["prediction"] = labels_of(taken_back, clf.classes_)
-    # An answer that is no label has no probability.
-    out["confidence"] = np.where(ids < 0, np.nan, probabilities[range(len(ids)), ids])
-    for i, name in enumerate(clf.labels_.names):
-        out[f"p_{name}"] = probabilities[:, i]
-    return out
-
-
-def lines_of(table: pd.DataFrame) -> Iterator[str]:
-    r"""Write a scored table for the eye: label, confidence and text of each row, with tabs between them.
-
-    Args:
-        table: What :func:`predictions` returns, with the texts in the column ``text``. The label and the confidence
-            of an answer that is no label are empty.
-
-    Example:
-        >>> table = pd.DataFrame({"prediction": ["good", None], "confidence": [0.75, None], "text": ["fine", "so-so"]})
-        >>> list(lines_of(table))
-        ['good\t0.7500\tfine', '\t\tso-so']
-    """
-    for label, confidence, text in table[["prediction", "confidence", "text"]].itertuples(index=False):
-        yield "\t".join([_shown(label, "{}"), _shown(confidence, "{:.4f}"), text])
-
-
-def _shown(value: Any, how: str) -> str:
-    return "" if pd.isna(value) else how.format(value)
-
-
-def check_output(path: Path | None, source: Path | None = None) -> None:
-    """Refuse an output file that cannot be right, before any work is done.
-
-    Args:
-        path: The output file, or None.
-        source: The file that is read, or None.
-
-    Raises:
-        ConfigError: If it is the file that is read, its suffix is not .csv, .tsv, .jsonl or .parquet, or the
-            folder is missing.
-    """
-    if path is None:
-        return
-    if source is not None and path.resolve() == source.resolve():
-        raise ConfigError(f"--output is the file that is read, {path.name!r}; it would be overwritten. Name another.")
-    if path.suffix.lower() not in _WRITERS:
-        raise ConfigError(f"--output must end in one of {', '.join(_WRITERS)}; found {path.name!r}.")
-    if not path.absolute().parent.is_dir():
-        raise ConfigError(f"The folder of --output does not exist: {path.absolute().parent}. Create it first.")
-
-
-def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Write a table in the format of the file's suffix."""
-    suffix = path.suffix.lower()
-    if suffix == ".parquet":
-        table.to_parquet(path, index=False)
-    elif suffix == ".jsonl":
-        table.to_json(path, orient="records", lines=True, force_ascii=False)
-    else:
-        table.to_csv(path, index=False, sep="\t" if suffix == ".tsv" else ",")

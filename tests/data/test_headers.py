@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 
-from sentlora.data.headers import find_fields, find_label_column
+from sentlora.data.headers import UsualColumns, find_columns, find_fields, find_label_column, find_text_column
 from sentlora.data.prompts import Prompt
 from sentlora.errors import DataError
 
@@ -73,3 +74,27 @@ def test_the_label_column_is_found_beside_the_fields() -> None:
 def test_a_label_column_that_cannot_be_found(columns: list[str], asked: str | None, words: str) -> None:
     with pytest.raises(DataError, match=words):
         find_label_column(columns, asked, ["title"])
+
+
+USUAL = UsualColumns("Body", "verdict")
+
+
+def test_what_the_columns_were_called_in_training_comes_before_the_common_names() -> None:
+    columns = ["text", "body", "label", "verdict"]
+    assert find_columns(columns, lambda column: True, None, None, USUAL) == ("body", "verdict")
+    assert find_columns(columns, lambda column: True, "text", "label", USUAL) == ("text", "label")
+    assert find_label_column(columns, None, ["text"], USUAL) == "verdict"
+    assert find_text_column(pd.DataFrame(columns=columns), None, USUAL) == "body"
+
+
+def test_a_table_that_has_other_columns_is_read_by_the_common_names() -> None:
+    assert find_columns(["text", "label"], lambda column: True, None, None, USUAL) == ("text", "label")
+    assert find_text_column(pd.DataFrame(columns=["text"]), None, USUAL) == "text"
+
+
+def test_a_column_of_texts_is_not_taken_for_the_labels_because_of_its_name() -> None:
+    usual = UsualColumns("target", None)
+    assert find_columns(["target", "stars", "sentiment"], lambda column: True, None, None, usual) == (
+        "target",
+        "sentiment",
+    )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -100,6 +101,18 @@ def test_a_report_is_shown_with_the_words_that_it_was_read_once() -> None:
     result = SweepResult(BEST, TRIALS, 400, report=report)
     assert "On held-out rows, read once, with the best settings:\nEvaluation on x:test: 2 rows" in str(result)
     assert json.loads(result.to_json())["report"]["n"] == 2
+
+
+def test_a_notebook_shows_what_a_person_reads(measured: SweepResult) -> None:
+    report = EvaluationReport.from_scores([0, 1], [[0.9, 0.1], [0.2, 0.8]], LabelMap(("<b>", "good")), source="x:test")
+    shown = SweepResult({"r": "<i>"}, measured.records, 100, report=report)._repr_html_()
+    lines = str(measured).splitlines()
+    cells = [cell.split(" (")[0] for cell in re.findall(r"<td[^>]*><bdi>(.*?)</bdi>", shown)]
+    best = lines[3].replace("(default)", "").split()
+    assert cells[:3] == best[:3] and lines[0] in shown
+    assert report._repr_html_() in shown
+    assert f">{measured.importance['r']:.0%}<" in shown
+    assert "r=&lt;i&gt;" in shown and "<i>" not in shown
 
 
 def test_everything_is_plain_json(result: SweepResult) -> None:

@@ -100,14 +100,15 @@ def test_our_error_is_the_one_that_captum_finds(fitted: SentimentLoRA) -> None:
 def test_where_few_steps_are_too_rough_more_are_taken_once(
     fitted: SentimentLoRA, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    text = "good film"
     monkeypatch.setattr(attribution, "DEFAULT_STEPS", 1)
-    assert explain(fitted, steps=1).is_rough
-    assert explain(fitted, steps=1).steps == 1, "what was asked for is done"
-    found = explain(fitted)
+    assert explain(fitted, text, steps=1).is_rough
+    assert explain(fitted, text, steps=1).steps == 1, "what was asked for is done"
+    found = explain(fitted, text)
     assert found.steps == 4
-    assert found.completeness_error < explain(fitted, steps=1).completeness_error
+    assert found.completeness_error < explain(fitted, text, steps=1).completeness_error
     monkeypatch.setattr(attribution, "DEFAULT_STEPS", 64)
-    assert explain(fitted).steps == 64
+    assert explain(fitted, text).steps == 64
 
 
 def test_rough_is_a_twentieth_of_the_difference() -> None:

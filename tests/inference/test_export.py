@@ -54,7 +54,7 @@ def test_a_pipeline_without_arguments_gives_the_same_scores_and_names(fitted: Se
     for row, found in zip(expected, scores_by_name(tmp_path / "merged", TEXTS), strict=True):
         assert found == pytest.approx(dict(zip(["negative", "positive"], row, strict=True)), abs=1e-5)
     names = {path.name for path in (tmp_path / "merged").iterdir()}
-    assert {"config.json", "model.safetensors", "tokenizer.json", "sentlora_export.json"} <= names
+    assert {"config.json", "model.safetensors", "tokenizer.json", "sentlora.json", "sentlora_export.json"} <= names
     assert not any("adapter" in name for name in names)
 
 
@@ -113,7 +113,7 @@ def test_a_text_to_text_model_answers_as_before(fitted_t5: SentimentLoRA, tmp_pa
     asked = tokenizer([f"good or bad:\n{text}" for text in TEXTS], padding=True, return_tensors="pt")
     written = tokenizer.batch_decode(model.generate(**asked, max_new_tokens=10), skip_special_tokens=True)
     assert written == fitted_t5.predict(TEXTS).tolist()
-    assert json.loads((tmp_path / "merged" / "sentlora_export.json").read_text())["prompt"] == "good or bad:\n{text}"
+    assert json.loads((tmp_path / "merged" / "sentlora.json").read_text())["prompt"] == "good or bad:\n{text}"
 
 
 # --- quantised models ------------------------------------------------------------------------
@@ -192,7 +192,7 @@ def test_what_plain_transformers_does_not_do_is_told(
     told = capsys.readouterr().err
     assert "Note: the temperature 1.7 is left out" in told
     assert "Note: the threshold 0.3 is left out" in told
-    record = json.loads((tmp_path / "merged" / "sentlora_export.json").read_text())
+    record = json.loads((tmp_path / "merged" / "sentlora.json").read_text())
     assert (record["temperature"], record["threshold"]) == (1.7, 0.3)
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,7 @@ def test_the_model_is_given_no_more_than_the_budget(tiny_bert: str, texts: list[
     embeddings = predictor.model.get_input_embeddings()
     embeddings.register_forward_hook(lambda module, inputs, output: shapes.append(tuple(inputs[0].shape)))
     predictor.scores(texts)
-    assert sum(rows for rows, _ in shapes) == len(texts)
+    assert sum(rows for rows, _ in shapes) == len(set(texts))
     assert all(rows * width <= 64 or rows == 1 for rows, width in shapes)
     assert len(shapes) < len(texts) / 2
 
@@ -137,8 +138,78 @@ def test_a_stream_of_many_texts_keeps_its_order(predictor: Predictor) -> None:
     expected = predictor.scores(kinds)
     assert len(np.unique(expected[:, 0])) == 3
     n = 17_000  # more than is encoded at once
+    ticks: list[int] = []
+    predictor.tick = ticks.append
     found = predictor.scores(kinds[i % 3] for i in range(n))
     np.testing.assert_allclose(found, expected[np.arange(n) % 3], rtol=0, atol=1e-5)
+    assert sum(ticks) == n
+
+
+def test_a_text_that_is_repeated_is_scored_once_in_a_call(
+    predictor: Predictor, texts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = predictor.scores(texts)
+    monkeypatch.setattr("sentlora.inference.predictor._CHUNK", 20)  # several chunks, tokenized ahead
+    encoded: list[str] = []
+    own = predictor.objective.encode
+    monkeypatch.setattr(predictor.objective, "encode", lambda chunk: encoded.extend(chunk) or own(chunk))
+    ticks: list[int] = []
+    predictor.tick = ticks.append
+    order = np.random.default_rng(0).permutation(np.repeat(np.arange(len(texts)), 3))
+    found = predictor.scores([texts[i] for i in order])
+    np.testing.assert_allclose(found, expected[order], rtol=0, atol=1e-5)
+    assert len(encoded) == len(set(encoded)) == len(set(texts))
+    assert sum(ticks) == len(order)
+    assert len(ticks) > 2
+
+
+def test_the_next_texts_are_encoded_while_those_before_are_scored(
+    predictor: Predictor, texts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = predictor.scores(texts)
+    monkeypatch.setattr("sentlora.inference.predictor._CHUNK", 20)
+    ahead, encoded, waited = threading.Event(), [], []
+    encode, scores = predictor.objective.encode, predictor.objective.scores
+
+    def encode_and_tell(chunk: list[str]) -> Any:
+        encoded.append(len(chunk))
+        if len(encoded) == 2:
+            ahead.set()
+        return encode(chunk)
+
+    def score_when_told(model: Any, batch: Any) -> Any:
+        waited.append(ahead.wait(10))
+        return scores(model, batch)
+
+    monkeypatch.setattr(predictor.objective, "encode", encode_and_tell)
+    monkeypatch.setattr(predictor.objective, "scores", score_when_told)
+    np.testing.assert_allclose(predictor.scores(texts), expected, rtol=0, atol=1e-5)
+    assert encoded == [20, 20, 13]
+    assert all(waited)
+
+
+def test_an_iterator_is_read_in_the_thread_of_the_caller(
+    predictor: Predictor, texts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cursor of SQLite, for instance, refuses any other."""
+    monkeypatch.setattr("sentlora.inference.predictor._CHUNK", 10)
+    threads = set()
+
+    def rows() -> Iterator[str]:
+        for text in texts:
+            threads.add(threading.get_ident())
+            yield text
+
+    predictor.scores(rows())
+    assert threads == {threading.get_ident()}
+
+
+def test_a_fault_while_texts_are_encoded_ahead_reaches_the_caller(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sentlora.inference.predictor._CHUNK", 2)
+    with pytest.raises(TypeError):
+        predictor.scores(["good", "bad", "fun", 3])  # type: ignore[list-item]
 
 
 def test_nothing_gives_an_empty_array(predictor: Predictor) -> None:

@@ -51,9 +51,8 @@ def generating(folder: Path, place: Path) -> SentimentLoRA:
 def test_t5_learns_with_the_question_that_is_asked_by_default(
     tiny_t5: str, toy_reviews: pd.DataFrame, held_out_reviews: pd.DataFrame
 ) -> None:
-    clf = SentimentLoRA(
-        tiny_t5, targets="all-linear", epochs=8, learning_rate=1e-2, batch_size=8, max_length=64, verbose=False
-    ).fit(toy_reviews)
+    settings = {"targets": "all-linear", "epochs": 8, "learning_rate": 1e-2, "batch_size": 8, "max_length": 64}
+    clf = SentimentLoRA(tiny_t5, **settings, seed=1, verbose=False).fit(toy_reviews)
     asked = "Classify the sentiment of this text as negative or positive:\n{text}"
     assert clf.prompt is None and clf.prompt_ == Prompt(asked)
     report = clf.evaluate(held_out_reviews)

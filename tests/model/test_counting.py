@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -119,3 +120,22 @@ def _on_meta(state_dict: Callable[..., Any]) -> Callable[..., Any]:
         return state
 
     return checked
+
+
+def test_a_notebook_shows_a_bar_with_the_same_counts() -> None:
+    count = ParameterCount(149_000, 147_460, 1_490_000, 600_000, 1_192_000)
+    shown = count._repr_html_()
+    assert re.findall(r"width:([\d.]+)%", shown) == ["9.8966", "0.1034"]
+    assert re.findall(r"<bdi>(.*?)</bdi>", shown) == [
+        *("trained, outside of the head", "147,460", "9.90 %", "trained, in the head", "1,540", "0.10 %"),
+        *("frozen", "1,341,000", "90.00 %", "all", "1,490,000", "100.00 %"),
+    ]
+    assert "149,000 of 1,490,000 parameters train (10.00 %)" in shown
+    assert "adapter file 600 kB, optimizer 1.2 MB" in shown
+
+
+def test_a_bar_leaves_out_what_is_not_there() -> None:
+    shown = ParameterCount(0, 0, 100)._repr_html_()
+    assert re.findall(r"<bdi>(.*?)</bdi>", shown) == ["frozen", "100", "100.00 %", "all", "100", "100.00 %"]
+    assert "width:" not in shown.replace("max-width:", "").replace("min-width:", "")
+    assert "<bdi>trained</bdi>" in ParameterCount(100, 100, 100)._repr_html_()

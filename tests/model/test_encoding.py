@@ -138,6 +138,26 @@ def test_many_texts_keep_their_order(t5_tokenizer: Any) -> None:
     assert encoder.encode([]) == []
 
 
+class Counting:
+    """A tokenizer that counts the characters that it is handed."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer, self.characters = tokenizer, 0
+
+    def __call__(self, texts: Any, **options: Any) -> Any:
+        self.characters += sum(map(len, [texts] if isinstance(texts, str) else texts))
+        return self.tokenizer(texts, **options)
+
+
+def test_the_instruction_is_tokenized_once_and_not_with_each_text(t5_tokenizer: Any) -> None:
+    counting = Counting(t5_tokenizer)
+    encoder = TextEncoder(counting, max_length=64, before=BEFORE * 3, after=AFTER)
+    counting.characters = 0
+    rows = encoder.encode(["good film"] * 1500)
+    assert counting.characters == 1500 * len("good film")
+    assert len(rows[0]["input_ids"]) > 20
+
+
 def test_a_long_text_is_cut_without_a_warning(t5_tokenizer: Any, capsys: pytest.CaptureFixture) -> None:
     for truncation in TRUNCATIONS:
         encode(t5_tokenizer, text_of(2_000), max_length=40, truncation=truncation)

@@ -8,7 +8,7 @@ from transformers import BartConfig
 
 from sentlora.data.prompts import Prompt
 from sentlora.errors import ConfigError, LabelError
-from sentlora.inference.predictor import merge_in_place
+from sentlora.inference.predictor import Predictor, merge_in_place
 from sentlora.labels import LabelMap
 from sentlora.model.adapter import attach, lora_config
 from sentlora.model.backbone import load_base
@@ -225,3 +225,17 @@ def test_what_is_learned_begins_with_the_token_in_front(tiny_bart: str, bart_tok
     assert batch["labels"][0].tolist() == [bos, good, 1, -100]
     assert batch["decoder_input_ids"][0].tolist() == [1, bos, good, 1]
     assert objective.class_ids(batch["labels"]).tolist() == [2, 0]
+
+
+def test_the_predictor_sorts_prompts_into_batches_of_a_number_of_tokens(seq2seq: Any, t5_tokenizer: Any) -> None:
+    shapes: list[tuple[int, int]] = []
+    seq2seq.get_encoder().register_forward_hook(lambda module, args, output: shapes.append(tuple(output[0].shape[:2])))
+    objective = objective_of(t5_tokenizer, seq2seq, SEVERAL_TOKENS)
+    texts = [f"{TEXTS[i % 5]} {'film ' * i}" for i in range(12)]
+    found = Predictor(seq2seq, objective, tokens_per_batch=120).scores(texts)
+    assert all(rows * width <= 120 for rows, width in shapes)
+    assert [width for _, width in shapes] == sorted((width for _, width in shapes), reverse=True)
+    assert len(shapes) < len(texts)
+    with torch.inference_mode():
+        alone = torch.cat([objective.scores(seq2seq, objective.collate([row])) for row in objective.encode(texts)])
+    torch.testing.assert_close(torch.tensor(found), alone, rtol=0, atol=1e-4)

@@ -19,7 +19,9 @@ from sentlora.training.arguments import (
     check_request,
     has_bf16,
     has_checkpoint,
+    resolve_settings,
     seq2seq_arguments,
+    settings_used,
     training_arguments,
 )
 
@@ -62,6 +64,20 @@ def test_all_that_differs_from_upstream_is_listed_and_nothing_else() -> None:
     assert different - listed - set(FROM_SETTINGS) - follows == set()
     # Sending reports nowhere is upstream's default today; it has not always been.
     assert listed - different - {"report_to"} == set()
+
+
+@pytest.mark.parametrize(("batching", "strategy"), [("grouped", "group_by_length"), ("micro", "random")])
+def test_the_order_of_rows_goes_both_ways(batching: str, strategy: str) -> None:
+    args = training_arguments(Settings(batching=batching), "out")
+    assert args.train_sampling_strategy == strategy
+    assert settings_used(Settings(), args=args).batching == batching
+
+
+def test_the_order_of_rows_is_given_once() -> None:
+    own = dict.fromkeys(Settings.__dataclass_fields__) | {"batching": "micro"}
+    words = "batching= and args= were both given; set train_sampling_strategy inside args= only."
+    with pytest.raises(ConfigError, match=f"^{re.escape(words)}$"):
+        resolve_settings(own, {}, args=TrainingArguments("out"))
 
 
 def test_a_warm_up_is_a_share_of_the_steps() -> None:

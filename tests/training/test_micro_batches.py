@@ -1,15 +1,19 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from sentlora.data.prompts import Prompt
 from sentlora.labels import LabelMap
 from sentlora.model.label_words import LabelWordsObjective
-from sentlora.training.micro_batches import micro_batches
+from sentlora.settings import Settings
+from sentlora.training.micro_batches import micro_batches, tokens_to_cut_to
 from sentlora.training.trainer import weighted_loss
 
 
@@ -43,7 +47,40 @@ def test_every_row_is_in_one_part_within_the_budget(tokens: int, left: bool) -> 
 
 def test_a_small_batch_stays_as_it_is() -> None:
     batch = padded([3, 2])
-    assert micro_batches(batch, 6) == [batch]
+    assert micro_batches(batch, 6, per_pass=1) == [batch]
+    assert len(micro_batches(batch, 6)) == 2, "where a pass costs nothing, there is padding to save"
+
+
+@pytest.mark.parametrize(("tokens", "per_pass"), [(1000, 0), (30, 0), (30, 6), (1000, 12), (1000, 1000), (1, 3)])
+def test_no_other_way_to_cut_costs_less(tokens: int, per_pass: int) -> None:
+    rng = np.random.default_rng(tokens + per_pass)
+    for _ in range(5):
+        lengths = sorted(rng.integers(1, 20, size=8).tolist(), reverse=True)
+
+        def cost(borders: Sequence[int], lengths: list[int] = lengths) -> float:
+            runs = [lengths[start:end] for start, end in itertools.pairwise((0, *borders, 8))]
+            too_large = any(len(run) > 1 and run[0] * len(run) > tokens for run in runs)
+            return math.inf if too_large else sum(per_pass + run[0] * len(run) for run in runs)
+
+        parts = micro_batches(padded(lengths), tokens, per_pass=per_pass)
+        found = cost(np.cumsum([len(part["labels"]) for part in parts])[:-1].tolist())
+        assert found == min(cost(b) for n in range(8) for b in itertools.combinations(range(1, 8), n))
+
+
+@pytest.mark.parametrize(
+    ("settings", "on_cpu", "on_gpu"),
+    [
+        ({}, 1024, None),
+        ({"batching": "micro"}, 1024, 16_384),
+        ({"batching": "random"}, None, None),
+        ({"tokens_per_batch": 300}, 300, 300),
+        ({"batching": "micro", "tokens_per_batch": 300}, 300, 300),
+    ],
+    ids=str,
+)
+def test_what_a_batch_is_cut_to(settings: dict[str, Any], on_cpu: int | None, on_gpu: int | None) -> None:
+    for device, expected in (("cpu", on_cpu), ("cuda", on_gpu), ("mps", on_gpu)):
+        assert tokens_to_cut_to(Settings(**settings), torch.device(device)) == expected
 
 
 @pytest.mark.parametrize("left", [False, True])
@@ -72,7 +109,7 @@ def test_only_the_texts_are_narrowed_even_where_answers_are_as_wide() -> None:
     answers = torch.arange(24).view(4, 6)
     batch |= {"labels": answers, "decoder_input_ids": answers + 100, "token_type_ids": batch["attention_mask"] * 3}
     assert batch["labels"].shape == batch["input_ids"].shape
-    parts = micro_batches(batch, 6)
+    parts = micro_batches(batch, 6, per_pass=2)
     assert [len(part["labels"]) for part in parts] == [1, 1, 2]
     order = [0, 3, 1, 2]
     for name in ("labels", "decoder_input_ids"):

@@ -13,7 +13,7 @@ import pytest
 import torch
 from peft import get_peft_model_state_dict
 from sklearn.utils.class_weight import compute_class_weight
-from transformers import Seq2SeqTrainer, TrainingArguments, set_seed
+from transformers import Seq2SeqTrainer, TrainerCallback, TrainingArguments, set_seed
 
 from sentlora.data.prompts import Prompt
 from sentlora.errors import ConfigError, NonFiniteLossError
@@ -386,6 +386,184 @@ def test_evaluation_in_batches_of_like_lengths_gives_the_same_figures(new_run: N
     assert tokens[0] < 0.8 * tokens[1]  # less padding: the batches did differ
 
 
+# --- which rows make a batch ---------------------------------------------------------------
+
+
+def batched(run: Run, folder: Path, *, accumulate: int = 1, **values: Any) -> tuple[list[float], dict[str, Any], int]:
+    """Return the logged losses of a few steps, the adapter behind them, and the passes through the model."""
+    args = training_arguments(run.settings, folder, verbose=False)
+    args.optim, args.gradient_accumulation_steps, args.logging_strategy = "sgd", accumulate, "steps"
+    args.logging_steps, args.eval_strategy, args.save_strategy, args.load_best_model_at_end = 1, "no", "no", False
+    for name, value in values.items():
+        setattr(args, name, value)
+    losses: list[float] = []
+    passes: list[int] = []
+
+    class Logged(TrainerCallback):
+        def on_log(self, *_: Any, logs: dict[str, float], **__: Any) -> None:
+            losses.extend([logs["loss"]] if "loss" in logs else [])
+
+    handle = run.model.get_input_embeddings().register_forward_hook(lambda *_: passes.append(1))
+    run.train(args=args, callbacks=[Logged()])
+    handle.remove()
+    return losses, state(run.model), len(passes)
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_micro_batches_are_random_batches_with_less_work(new_run: NewRun, tmp_path: Path, accumulate: int) -> None:
+    """The loss that is logged is that of the whole step, and so is the gradient."""
+
+    def run(batching: str, tokens: int | None = None, seed: int = 0) -> tuple[list[float], dict[str, Any], int]:
+        settings = Settings(
+            epochs=2,
+            learning_rate=0.1,
+            batch_size=8,
+            dropout=0.0,
+            max_length=32,
+            class_weights=[1.0, 4.0],
+            batching=batching,
+            tokens_per_batch=tokens,
+            seed=seed,
+            head_start="random",
+        )
+        return batched(new_run(settings, rows=36), tmp_path / batching, accumulate=accumulate)
+
+    (losses, adapter, passes), (plain, expected, whole) = run("micro", 20), run("random")
+    assert passes > 2 * whole
+    assert len(set(plain)) > 3
+    assert losses == pytest.approx(plain, abs=1e-5)
+    assert_same(adapter, expected, atol=1e-5)
+    assert max(abs(value).max() for name, value in adapter.items() if "lora_B" in name) > 1e-3, "it has learned"
+    others, _, _ = run("grouped")
+    assert others != pytest.approx(plain, abs=1e-3), "the batches have other rows"
+
+
+def test_micro_batches_of_answers_are_random_batches_with_less_work(new_text_run: NewRun, tmp_path: Path) -> None:
+    def run(batching: str, tokens: int | None = None) -> tuple[list[float], dict[str, Any], int]:
+        settings = Settings(
+            epochs=1,
+            learning_rate=0.01,
+            batch_size=6,
+            dropout=0.0,
+            max_length=40,
+            batching=batching,
+            tokens_per_batch=tokens,
+            class_weights=[1.0, 4.0, 0.5],
+            targets="attention",
+        )
+        made = new_text_run(settings)
+        args = training_arguments(settings, tmp_path, verbose=False)
+        args.optim, args.eval_strategy, args.save_strategy, args.load_best_model_at_end = "sgd", "no", "no", False
+        passes: list[int] = []
+        made.model.get_encoder().register_forward_hook(lambda *_: passes.append(1))
+        trainer, _ = build_trainer(
+            made.model,
+            made.objective,
+            made.data,
+            args,
+            compute_metrics=text_figures,
+            class_weights=torch.tensor(settings.class_weights),
+            cut_to=tokens,
+            verbose=False,
+        )
+        loss = trainer.train().training_loss
+        return [loss], state(made.model), len(passes)
+
+    (loss, adapter, passes), (plain, expected, whole) = run("micro", 50), run("random")
+    assert (whole, passes > 4) == (2, True)
+    assert loss == pytest.approx(plain, abs=1e-5)
+    assert_same(adapter, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("batching", ["micro", "random"])
+def test_random_batches_go_on_in_the_middle_of_an_epoch(new_run: NewRun, tmp_path: Path, batching: str) -> None:
+    settings = Settings(epochs=2, batch_size=8, dropout=0.2, max_length=32, batching=batching)
+
+    def run(folder: str, **options: Any) -> dict[str, torch.Tensor]:
+        args = training_arguments(settings, tmp_path / folder, verbose=False)
+        args.save_strategy, args.save_steps, args.save_total_limit = "steps", 3, None
+        args.load_best_model_at_end = False
+        return state(new_run(settings).train(args=args, **options).model)
+
+    whole = run("whole")
+    shutil.copytree(tmp_path / "whole" / "checkpoint-3", tmp_path / "cut" / "checkpoint-3")
+    assert_same(run("cut", resume=True), whole)
+
+
+def one_training_step(run: Run, folder: Path, cut_to: int | None, *, scale: float | None = None) -> dict[str, Any]:
+    """Return the gradients of one step over all rows."""
+    args = training_arguments(run.settings, folder, verbose=False)
+    trainer, _ = build_trainer(
+        run.model, run.objective, run.data, args, compute_metrics=figures, cut_to=cut_to, verbose=False
+    )
+    if scale is not None:
+        trainer.accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=scale)
+    model = trainer.model_wrapped
+    if torch.distributed.is_initialized():
+        model = torch.nn.parallel.DistributedDataParallel(run.model)
+        model.register_comm_hook(SENT, lambda sent, bucket: _counted(sent, bucket))  # torch reads annotations
+    trainer.training_step(model, run.objective.collate(run.data.train.rows))
+    return {n: p.grad.clone() for n, p in run.model.named_parameters() if p.grad is not None}
+
+
+def test_a_loss_that_is_scaled_is_scaled_alike_in_every_part(new_run: NewRun, tmp_path: Path) -> None:
+    settings = Settings(dropout=0.0, max_length=32, head_start="random")
+    plain = one_training_step(new_run(settings), tmp_path, None)
+    found = one_training_step(new_run(settings), tmp_path, 60, scale=1024.0)
+    assert_same({name: value / 1024 for name, value in found.items()}, plain, atol=1e-6)
+
+
+SENT: list[int] = []
+
+
+def _counted(sent: list[int], bucket: Any) -> Any:
+    sent.append(1)
+    future: Any = torch.futures.Future()
+    future.set_result(bucket.buffer())
+    return future
+
+
+def test_processes_send_their_gradients_once_for_all_parts(
+    new_run: NewRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(dropout=0.0, max_length=32, head_start="random")
+    expected = one_training_step(new_run(settings), tmp_path, None)
+    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+    try:
+        sent = {}
+        for cut_to in (None, 60):
+            SENT.clear()
+            run = new_run(settings)
+            assert_same(one_training_step(run, tmp_path, cut_to), expected, atol=1e-6)
+            sent[cut_to] = len(SENT)
+    finally:
+        torch.distributed.destroy_process_group()
+    assert sent[60] == sent[None] > 0
+
+
+def test_a_model_that_was_trained_in_half_precision_predicts_in_full(new_run: NewRun, tmp_path: Path) -> None:
+    args = TrainingArguments(
+        str(tmp_path),
+        bf16=True,
+        use_cpu=True,
+        num_train_epochs=1,
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+    )
+    settings = Settings(batch_size=8, max_length=32, tokens_per_batch=60, head_start="random")
+    run = new_run(settings)
+    seen: list[bool] = []
+    run.model.get_input_embeddings().register_forward_hook(lambda *_: seen.append(torch.is_autocast_enabled("cpu")))
+    run.train(args=args)
+    assert len(seen) > 5 and all(seen)
+    seen.clear()
+    with torch.inference_mode():
+        run.objective.scores(run.model.eval(), run.objective.collate(run.data.validation.rows))
+    assert seen == [False]
+
+
 # --- a loss that is no number --------------------------------------------------------------
 
 
@@ -602,14 +780,18 @@ def test_accumulated_gradients_of_answers_are_those_of_the_whole_batch(new_text_
     assert_same(one_step(2, 4), one_step(8, 1), atol=1e-5)
 
 
-def test_a_step_in_parts_is_the_step_of_the_whole_batch(
-    new_text_run: NewRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings = Settings(dropout=0.0, class_weights=[1.0, 4.0, 0.5], max_length=40, targets="attention")
+def test_a_step_in_parts_is_the_step_of_the_whole_batch(new_text_run: NewRun, tmp_path: Path) -> None:
     passes: list[int] = []
 
     def one_step(tokens: int) -> dict[str, torch.Tensor]:
-        monkeypatch.setattr("sentlora.training.trainer.TOKENS_ON_CPU", tokens)
+        settings = Settings(
+            dropout=0.0,
+            class_weights=[1.0, 4.0, 0.5],
+            max_length=40,
+            targets="attention",
+            batching="micro",
+            tokens_per_batch=tokens,
+        )
         args = TrainingArguments(
             str(tmp_path / f"{tokens}"),
             per_device_train_batch_size=8,
@@ -631,7 +813,7 @@ def test_a_step_in_parts_is_the_step_of_the_whole_batch(
 
     assert_same(one_step(60), one_step(100_000), atol=1e-5)
     assert passes.count(60) > 2
-    assert passes.count(100_000) == 1
+    assert passes.count(100_000) < passes.count(60), "it still drops padding"
 
 
 def evaluated(run: Run, tmp_path: Path, batch: int, **options: Any) -> tuple[dict[str, float], list[Any]]:
@@ -741,7 +923,7 @@ def test_the_table_of_a_text_to_text_model_has_the_same_columns(new_text_run: Ne
 
 
 @pytest.mark.parametrize("has", [False, True])
-def test_a_text_to_text_model_trains_in_bfloat16_where_the_device_has_it(
+def test_a_model_trains_in_bfloat16_where_the_device_has_it(
     new_text_run: NewRun, new_run: NewRun, monkeypatch: pytest.MonkeyPatch, has: bool
 ) -> None:
     used = []
@@ -756,7 +938,7 @@ def test_a_text_to_text_model_trains_in_bfloat16_where_the_device_has_it(
     text_run = new_text_run(settings)
     train(text_run.model, text_run.objective, text_run.data, settings, WORDS, compute_metrics=text_figures)
     new_run(Settings(max_length=32, epochs=0)).train()
-    assert used == [has, False], "for an encoder its gain was not measured"
+    assert used == [has, has]
 
 
 def test_fp16_is_refused_for_t5_before_training(new_text_run: NewRun, tmp_path: Path) -> None:

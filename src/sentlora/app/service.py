@@ -19,8 +19,8 @@ from sentlora.data.headers import find_text_column
 from sentlora.errors import DataError
 from sentlora.evaluation.explanation import Explanation
 from sentlora.inference.decision import check_abstention
+from sentlora.inference.tables import predictions
 from sentlora.sentiment_lora import SentimentLoRA
-from sentlora.workflow import predictions
 
 # After so many rows of a file whoever waits with a single text is served.
 ROWS_PER_TURN = 128
@@ -148,7 +148,7 @@ class Service:
             DataError: If the file is too large or cannot be read.
         """
         frame = read_upload(path, self.limits)
-        return frame, *guess_column(frame, self.clf.prompt_)
+        return frame, *guess_column(frame, self.clf.prompt_, self.clf.columns_)
 
     def score(
         self,
@@ -174,7 +174,7 @@ class Service:
         """
         below = _below(abstain_below)
         rows = read_upload(path, self.limits)
-        column = column or guess_column(rows, self.clf.prompt_)[1]
+        column = column or guess_column(rows, self.clf.prompt_, self.clf.columns_)[1]
         if column is None:
             raise DataError(f"No column of {path.name!r} stands out as texts. Choose one of {list(rows.columns)}.")
         text_column = None if column == FIELDS and self.fields else find_text_column(rows, column)

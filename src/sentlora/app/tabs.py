@@ -15,7 +15,7 @@ from sentlora.app.telling import html, telling
 from sentlora.app.uploads import SUFFIXES, spreadsheet_safe
 from sentlora.errors import DataError, MissingExtraError
 from sentlora.inference.attribution import require_captum
-from sentlora.workflow import write_table
+from sentlora.inference.tables import write_table
 
 if TYPE_CHECKING:
     from sentlora.app.screen import Screen

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from sentlora.app.limits import MAX_COLUMNS, Limits
 from sentlora.data.files import UNTYPED_SUFFIXES, read_table
-from sentlora.data.headers import find_text_column, is_texty
+from sentlora.data.headers import UsualColumns, find_text_column, is_texty
 from sentlora.data.prompts import Prompt
 from sentlora.data.text import replace_lone_surrogates
 from sentlora.errors import DataError
@@ -96,12 +96,15 @@ def _look_ahead_in_parquet(path: Path, limits: Limits) -> None:
         return  # read_table says what is wrong with it
 
 
-def guess_column(frame: pd.DataFrame, prompt: Prompt | None) -> tuple[list[str], str | None]:
+def guess_column(
+    frame: pd.DataFrame, prompt: Prompt | None, usual: UsualColumns | None = None
+) -> tuple[list[str], str | None]:
     """Find what could be scored in a table.
 
     Args:
         frame: The table.
         prompt: The classifier's.
+        usual: What the column was called in training, or None.
 
     Returns:
         The columns that hold texts, with :data:`FIELDS` in front where the fields of the prompt are columns; and the
@@ -111,7 +114,7 @@ def guess_column(frame: pd.DataFrame, prompt: Prompt | None) -> tuple[list[str],
     if prompt is not None and not prompt.is_plain and any(name in frame.columns for name in prompt.fields):
         return [FIELDS, *texty], FIELDS
     try:
-        found = find_text_column(frame)
+        found = find_text_column(frame, None, usual or UsualColumns())
     except DataError:
         return texty, None
     return texty if found in texty else [found, *texty], found

@@ -25,5 +25,10 @@ def main() -> None:
 
         if not isinstance(error, SentloraError):
             raise
-        print(f"Error: {error}", file=sys.stderr)
+        from typer.main import get_command
+
+        from sentlora.cli.wording import in_shell_words, options_of
+
+        words = in_shell_words(str(error), options_of(get_command(app), sys.argv[1:]))
+        print(f"Error: {words}", file=sys.stderr)
         sys.exit(1)

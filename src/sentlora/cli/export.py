@@ -2,35 +2,64 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from sentlora.cli.root import Quiet, TextColumn, app
+from sentlora.cli.root import AdapterPlace, LabelColumn, Quiet, Revision, TextColumn, app
 
 
 @app.command()
 def export(
-    adapter: Annotated[Path, typer.Argument(help="Adapter folder.")],
+    adapter: AdapterPlace,
     folder: Annotated[Path, typer.Argument(help="Where the merged model goes.")],
+    format: Annotated[str, typer.Option("--format", help="transformers or onnx.")] = "transformers",
+    quantize: Annotated[str | None, typer.Option("--quantize", help="int8, for onnx (full precision).")] = None,
+    texts: Annotated[
+        str | None, typer.Option("--texts", help="What to compare the two on: a file, best with labels, or imdb:test.")
+    ] = None,
+    tolerance: Annotated[
+        str | None,
+        typer.Option(help="Largest difference of a logit (0.001), or with int8 share of changed labels (0.02); none."),
+    ] = None,
     base: Annotated[str | None, typer.Option("--base", help="Where the base model is now.")] = None,
-    texts: Annotated[Path | None, typer.Option(help="File of texts to compare the merged model on.")] = None,
+    revision: Revision = None,
     text_column: TextColumn = None,
+    label_column: LabelColumn = None,
     quiet: Quiet = False,
 ) -> None:
-    """Write the merged model, for programs that know transformers and no adapters."""
+    """Write the merged model, for programs that know no adapters: a transformers folder, or an ONNX graph."""
     from sentlora.sharing.folder import read_folder
+    from sentlora.sharing.hub import adapter_folder
 
-    read_folder(adapter, verify=False)  # a wrong name is told before the heavy libraries are loaded
+    source = adapter_folder(adapter, revision=revision, verbose=not quiet)
+    read_folder(source, verify=False)  # a wrong name is told before the heavy libraries are loaded
+    from sentlora.inference.export import check_request
     from sentlora.sentiment_lora import SentimentLoRA
-    from sentlora.workflow import read_inputs
 
-    clf = SentimentLoRA.load(adapter, base_model=base, verbose=not quiet)
-    sample = None
-    if texts is not None:
-        rows, column = read_inputs(None, texts, text_column, sys.stdin, clf.prompt_)
-        sample = rows if column is None else rows[column]
-    clf.export(folder, texts=sample)
-    print(f"merged model: {folder.absolute()}")
+    allowed = _tolerance_of(tolerance)
+    check_request(format, quantize, allowed)
+    clf = SentimentLoRA.load(source, base_model=base, verbose=not quiet)
+    clf.set_params(text_column=text_column, label_column=label_column)
+    sample = None if texts is None else _rows_of(texts)
+    clf.export(folder, format=format, quantize=quantize, texts=sample, tolerance=allowed)  # type: ignore[arg-type]
+    print(f"{'ONNX' if format == 'onnx' else 'merged'} model: {folder.absolute()}")
+
+
+def _rows_of(texts: str) -> object:
+    """Read a file, which may be without labels; what is no file has a name that the classifier knows."""
+    from sentlora.data.files import read_table
+
+    return read_table(Path(texts)) if Path(texts).is_file() else texts
+
+
+def _tolerance_of(text: str | None) -> float | str | None:
+    from sentlora.errors import ConfigError
+
+    if text is None or text.lower() == "none":
+        return "default" if text is None else None
+    try:
+        return float(text)
+    except ValueError:
+        raise ConfigError(f"--tolerance takes a number such as 0.01, or none; found {text!r}.") from None

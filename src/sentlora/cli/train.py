@@ -64,6 +64,20 @@ def train(
         float | None, typer.Option("--learning-rate", "--lr", help="Peak learning rate (5e-4).")
     ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Rows per optimizer step (16).")] = None,
+    batching: Annotated[
+        str | None,
+        typer.Option(help="grouped by length; micro: random, cut by length, for the same gradient; random (grouped)."),
+    ] = None,
+    tokens_per_batch: Annotated[
+        int | None, typer.Option(help="Padded tokens trained on at a time; larger batches are cut (by device).")
+    ] = None,
+    cache_prefix: Annotated[
+        bool | None,
+        typer.Option(
+            "--cache-prefix/--no-cache-prefix",
+            help="Compute the frozen layers below LoRA once for all epochs (where that changes nothing).",
+        ),
+    ] = None,
     max_length: Annotated[int | None, typer.Option(help="Tokens a text is truncated to (256).")] = None,
     truncation: Annotated[str | None, typer.Option(help="head, tail or head-tail (head).")] = None,
     scheduler: Annotated[str | None, typer.Option(help="linear, cosine, constant, one-cycle … (linear).")] = None,
@@ -120,6 +134,9 @@ def train(
         epochs=epochs,
         learning_rate=learning_rate,
         batch_size=batch_size,
+        batching=batching,
+        tokens_per_batch=tokens_per_batch,
+        cache_prefix=cache_prefix,
         max_length=max_length,
         truncation=truncation,
         scheduler=scheduler,

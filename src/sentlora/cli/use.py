@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sentlora.cli.root import AdapterPlace, LabelColumn, Quiet, Revision, TextColumn, app
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @app.command()
@@ -38,8 +42,8 @@ def evaluate(
     from sentlora.evaluation.label_issues import require_cleanlab
     from sentlora.evaluation.plot_style import require_matplotlib
     from sentlora.evaluation.report import check_report_path
+    from sentlora.inference.tables import write_table
     from sentlora.sentiment_lora import SentimentLoRA
-    from sentlora.workflow import write_table
 
     if as_json and markdown:
         raise ConfigError("Give --json or --markdown, and not both.")
@@ -68,7 +72,8 @@ def predict(
     texts: Annotated[list[str] | None, typer.Argument(help="Texts; without any, --file or standard input.")] = None,
     file: Annotated[Path | None, typer.Option("--file", "-f", help="CSV, TSV, JSONL or Parquet file.")] = None,
     column: Annotated[str | None, typer.Option("--column", help="Column of the texts in the file.")] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="CSV, JSONL or Parquet file.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="CSV, TSV, JSONL or Parquet file.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where a run of this --output was cut off.")] = False,
     abstain_below: Annotated[
         float | None, typer.Option(help="Leave the label empty where its probability is below this: 0.8.")
     ] = None,
@@ -76,29 +81,63 @@ def predict(
     revision: Revision = None,
     quiet: Quiet = False,
 ) -> None:
-    """Label texts: given as arguments, from a file, or one per line on standard input."""
+    """Label texts: given as arguments, from a file of any size, or one per line on standard input."""
     from sentlora.sharing.folder import read_folder
     from sentlora.sharing.hub import adapter_folder
 
     folder = adapter_folder(adapter, revision=revision, verbose=not quiet)
     config = read_folder(folder, verify=False)  # a wrong name is told before the heavy libraries are loaded
-    from sentlora.data.prompts import Prompt
-    from sentlora.inference.decision import check_abstention
-    from sentlora.sentiment_lora import SentimentLoRA
-    from sentlora.workflow import check_output, lines_of, predictions, read_inputs, write_table
+    import pandas as pd
 
+    from sentlora.data.headers import UsualColumns
+    from sentlora.data.prompts import Prompt
+    from sentlora.errors import ConfigError
+    from sentlora.inference.decision import check_abstention
+    from sentlora.inference.file_scoring import CHUNK_ROWS, find_texts_of_file, score_file, scored_parts
+    from sentlora.inference.tables import (
+        check_output,
+        lines_in_parts,
+        lines_of,
+        predictions,
+        print_parts,
+        table_of_texts,
+        write_table,
+    )
+    from sentlora.sentiment_lora import SentimentLoRA
+
+    if texts and file is not None:
+        raise ConfigError("Give texts or --file, and not both.")
+    if column is not None and file is None:
+        raise ConfigError("--column names a column of --file; there is no file.")
+    if resume and (file is None or output is None):
+        raise ConfigError("--resume goes on from --file to --output; it needs both.")
     check_output(output, file)
     if abstain_below is not None:
         check_abstention(abstain_below)
-    prompt = None if config.prompt is None else Prompt(config.prompt)
-    rows, text_column = read_inputs(texts, file, column, sys.stdin, prompt)
+    found = None
+    if file is not None:  # its faults, too, are told before the model is loaded
+        prompt = None if config.prompt is None else Prompt(config.prompt)
+        usual = UsualColumns(config.text_column, config.label_column)
+        found = find_texts_of_file(file, column, prompt, usual, verbose=not quiet)
     clf = SentimentLoRA.load(folder, base_model=base, verbose=not quiet)
-    table = predictions(clf, rows, text_column, abstain_below)
+    if found is not None and output is not None:
+        n_rows = score_file(clf, found, output, abstain_below=abstain_below, resume=resume)
+        print(f"{n_rows:,} predictions: {output.absolute()}", file=sys.stderr)
+        return
+    scored: Iterable[pd.DataFrame]
+    if texts:
+        scored = [predictions(clf, table_of_texts(texts), "text", abstain_below)]
+    elif found is not None:
+        parts = found.file.parts(CHUNK_ROWS)
+        scored = scored_parts(clf, parts, found.text_column, abstain_below, total=found.file.n_rows)
+    else:
+        scored = scored_parts(clf, lines_in_parts(sys.stdin, CHUNK_ROWS), "text", abstain_below)
     if output is not None:
+        table = pd.concat(scored)
         write_table(table, output)
         print(f"{len(table):,} predictions: {output.absolute()}", file=sys.stderr)
     elif texts:
-        for line in lines_of(table):
+        for line in lines_of(pd.concat(scored)):
             print(line)
     else:
-        table.to_csv(sys.stdout, index=False, lineterminator="\n", float_format="%.6g")
+        print_parts(scored, sys.stdout)

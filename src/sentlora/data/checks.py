@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from sentlora.console import say
-from sentlora.data.headers import find_text_column
+from sentlora.data.headers import UsualColumns, find_text_column
 from sentlora.data.prompts import Prompt
 from sentlora.data.rows import texts_of
 from sentlora.data.text import replace_lone_surrogates, shown
@@ -60,17 +60,38 @@ def check_texts(values: Iterable[Any], *, where: str = "the texts") -> list[str]
         >>> check_texts(["I loved it", ""])
         ['I loved it', '']
     """
-    found = list(values)
-    bad = [row for row, value in enumerate(found) if not isinstance(value, str)]
+    # str() turns numpy's str_ into a plain string.
+    return [replace_lone_surrogates(str(value)) for value in strings_of(values, where=where)]
+
+
+def strings_of(values: Iterable[Any], *, where: str = "the texts") -> Iterator[str]:
+    """Pass strings on, and report all that is something else at once, behind the last.
+
+    Args:
+        values: What should be strings; a stream is not kept.
+        where: What is being read, for the error.
+
+    Yields:
+        The strings.
+
+    Raises:
+        DataError: If some values are not strings, with their number and the first rows.
+    """
+    total = 0
+    bad: list[int] = []
+    first = ""
+    for total, value in enumerate(values, start=1):
+        if isinstance(value, str):
+            yield value
+            continue
+        first = first or shown(value)
+        bad.append(total - 1)
     if bad:
         rows = ", ".join(str(row) for row in bad[:_SHOWN_ROWS]) + (", ..." if len(bad) > _SHOWN_ROWS else "")
         raise DataError(
-            f"Expected a string in every row of {where}; {len(bad):,} of {len(found):,} rows hold something else: "
-            f"{'row' if len(bad) == 1 else 'rows'} {rows} (rows count from 0). "
-            f"Row {bad[0]} holds {shown(found[bad[0]])}. {_MEND}"
+            f"Expected a string in every row of {where}; {len(bad):,} of {total:,} rows hold something else: "
+            f"{'row' if len(bad) == 1 else 'rows'} {rows} (rows count from 0). Row {bad[0]} holds {first}. {_MEND}"
         )
-    # str() turns numpy's str_ into a plain string.
-    return [replace_lone_surrogates(str(value)) for value in found]
 
 
 def say_empty(texts: Iterable[str], *, verbose: bool = True) -> None:
@@ -92,7 +113,12 @@ def say_empty(texts: Iterable[str], *, verbose: bool = True) -> None:
 
 
 def read_texts(
-    texts: Any, *, prompt: Prompt | None = None, text_column: str | None = None, verbose: bool = True
+    texts: Any,
+    *,
+    prompt: Prompt | None = None,
+    text_column: str | None = None,
+    usual: UsualColumns | None = None,
+    verbose: bool = True,
 ) -> list[str]:
     """Read whatever holds texts to be predicted.
 
@@ -101,6 +127,7 @@ def read_texts(
             the prompt has fields, also rows: one dict or row of a DataFrame, an iterator of dicts, or a DataFrame.
         prompt: Makes one text of the fields of a row; a string is taken as the text that it would make.
         text_column: The column of the texts in a DataFrame of several, where the prompt has no fields.
+        usual: Names to try before the common ones, or None.
         verbose: Say how many texts are empty.
 
     Returns:
@@ -124,7 +151,7 @@ def read_texts(
             'pd.read_csv(...)["text"], or use `sentlora predict ADAPTER --file` on the command line.'
         )
     if isinstance(texts, pd.DataFrame) and texts.shape[1] > 1 and (prompt is None or prompt.is_plain):
-        texts = texts[find_text_column(texts, text_column)]
+        texts = texts[find_text_column(texts, text_column, usual or UsualColumns())]
     checked = check_texts(texts_of([texts] if isinstance(texts, Mapping) else texts, prompt))
     say_empty(checked, verbose=verbose)
     return checked

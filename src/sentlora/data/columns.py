@@ -12,7 +12,7 @@ import pandas as pd
 from datasets import Dataset, DatasetDict
 
 from sentlora.data.catalogue import Recipe
-from sentlora.data.headers import find_fields
+from sentlora.data.headers import UsualColumns, find_fields
 from sentlora.data.prepared import Making, are_prepared, labels_of_rows
 from sentlora.data.prompts import Prompt
 from sentlora.data.recipes import Source, read_source
@@ -78,6 +78,7 @@ def read_data(
     labels: LabelMap | Sequence[str] | Mapping[Any, str] | None = None,
     text_column: str | None = None,
     label_column: str | None = None,
+    usual: UsualColumns | None = None,
     prompt: Prompt | None = None,
     fields_required: bool = False,
     default_split: str = "train",
@@ -95,6 +96,7 @@ def read_data(
             of ratings is read anew by other ratings; its rows, once they are made, are not.
         text_column: The column of the texts; found by its name when not given.
         label_column: The column of the labels; found by its name when not given.
+        usual: Names to try before the common ones, or None.
         prompt: Where its fields are columns, and no ``text_column`` is given, the texts are made of them. Without
             one a recipe makes its texts by its own prompt.
         fields_required: Refuse data without the fields of the prompt, in place of taking their plain texts.
@@ -127,7 +129,12 @@ def read_data(
     # The rows that load_recipe returned bring no recipe, but they carry along what made them.
     made = Making.by(found.recipe) if found.recipe is not None else Making.of(parts)
     read = partial(
-        table_of, text_column=text_column, label_column=label_column, prompt=prompt, fields_required=fields_required
+        table_of,
+        text_column=text_column,
+        label_column=label_column,
+        usual=usual,
+        prompt=prompt,
+        fields_required=fields_required,
     )
     if made is not None and (found.recipe is not None or are_prepared(parts)):
         made.check(prompt, None if labels is None else LabelMap.of(labels), fields_required=fields_required)

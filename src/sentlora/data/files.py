@@ -7,7 +7,8 @@ import io
 import json
 import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ _MAGIC = {
 }
 _INT = re.compile(r"[+-]?(0|[1-9][0-9]*)(\.0+)?")
 _BOOLS = {"true": True, "false": False}
+# What pandas is told of CSV and TSV: a text such as NA stays what it is.
+AS_STRINGS: dict[str, Any] = {"dtype": str, "keep_default_na": False, "index_col": False}
 
 
 def is_there(path: Path, kind: Callable[[Path], bool]) -> bool:
@@ -68,6 +71,23 @@ def read_table(path: str | Path) -> pd.DataFrame:
         DataError: If there is no such file, its content is not what the suffix says, or it cannot be decoded.
     """
     path = Path(path)
+    check_is_table(path)
+    content = path.read_bytes()
+    check_beginning(path, content)
+    if path.suffix.lower() == ".parquet":
+        return _read_parquet(path, content)
+    text = _decode(path, content)
+    if "\x00" in text:
+        raise mismatch(path, "binary data")
+    return _read_delimited(path, text) if path.suffix.lower() in UNTYPED_SUFFIXES else _read_json(path, text)
+
+
+def check_is_table(path: Path) -> None:
+    """Refuse what is no file of rows by its name, or not there.
+
+    Raises:
+        DataError: If so.
+    """
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise DataError(
@@ -76,18 +96,26 @@ def read_table(path: str | Path) -> pd.DataFrame:
     if not is_there(path, Path.is_file):
         shown = str(path) if len(str(path)) <= 200 else f"{str(path)[:200]}…"
         raise DataError(f"There is no file {shown!r}. Check the name, and the folder you are in.")
-    content = path.read_bytes()
+
+
+def check_beginning(path: Path, content: bytes) -> None:
+    """Refuse a file that is empty, or begins as files of another kind do.
+
+    Args:
+        path: The file.
+        content: Its first bytes, or all of them.
+
+    Raises:
+        DataError: If so.
+    """
     if not content.strip():
         raise DataError(f"The file {path.name!r} is empty; expected rows with a text and a label.")
-    if suffix == ".parquet":
-        return _read_parquet(path, content)
-    for magic, what in _MAGIC.items():
-        if content.startswith(magic):
-            raise _mismatch(path, what)
-    text = _decode(path, content)
-    if "\x00" in text:
-        raise _mismatch(path, "binary data")
-    return _read_delimited(path, text) if suffix in UNTYPED_SUFFIXES else _read_json(path, text)
+    found = next((what for magic, what in _MAGIC.items() if content.startswith(magic)), None)
+    if path.suffix.lower() == ".parquet":
+        if found != "Parquet":
+            raise mismatch(path, found or _looks_like(content))
+    elif found is not None:
+        raise mismatch(path, found)
 
 
 def typed_labels(cells: Sequence[Any]) -> list[Any]:
@@ -119,12 +147,15 @@ def typed_labels(cells: Sequence[Any]) -> list[Any]:
 
 
 def _read_parquet(path: Path, content: bytes) -> pd.DataFrame:
-    if not content.startswith(b"PAR1"):
-        raise _mismatch(
-            path, next((what for magic, what in _MAGIC.items() if content.startswith(magic)), _looks_like(content))
-        )
-    try:
+    with parquet_faults(path):
         return pd.read_parquet(io.BytesIO(content)).reset_index(drop=True)
+
+
+@contextmanager
+def parquet_faults(path: Path) -> Iterator[None]:
+    """Turn what reading a damaged Parquet file raises into a DataError."""
+    try:
+        yield
     except (ValueError, OSError) as error:
         raise DataError(
             f"The Parquet file {path.name!r} is damaged or cut off: {_line(error)}. Write it again."
@@ -136,18 +167,32 @@ def _decode(path: Path, content: bytes) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise DataError(
-            f"The file {path.name!r} is not UTF-8: byte 0x{content[error.start]:02x} at position {error.start:,}, "
-            f"in line {line:,}, cannot be decoded. Save it as UTF-8, or read it yourself and pass the DataFrame, "
-            f'for instance pandas.read_csv({path.name!r}, encoding="cp1252").'
-        ) from error
+        raise not_utf8(path, content[error.start], error.start, line) from error
 
 
-def _read_delimited(path: Path, text: str) -> pd.DataFrame:
+def not_utf8(path: Path, byte: int, position: int, line: int) -> DataError:
+    """Return the error of a byte that cannot be decoded, at a position counted from 0, in a line counted from 1."""
+    return DataError(
+        f"The file {path.name!r} is not UTF-8: byte 0x{byte:02x} at position {position:,}, "
+        f"in line {line:,}, cannot be decoded. Save it as UTF-8, or read it yourself and pass the DataFrame, "
+        f'for instance pandas.read_csv({path.name!r}, encoding="cp1252").'
+    )
+
+
+def delimiter_of(path: Path, header: str) -> str:
+    """Return what separates the cells of a CSV or TSV file.
+
+    Args:
+        path: The file; its suffix decides.
+        header: Its first line that is not blank.
+
+    Raises:
+        DataError: If the line is separated by something else, or is JSON.
+    """
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    header = text.lstrip().split("\n", 1)[0].strip()
+    header = header.strip()
     if _is_json(header) or header in ("[", "{"):
-        raise _mismatch(path, "JSON")
+        raise mismatch(path, "JSON")
     if delimiter not in header:
         other = next((found for found in _DELIMITERS if found in header), None)
         if other is not None:
@@ -156,25 +201,60 @@ def _read_delimited(path: Path, text: str) -> pd.DataFrame:
                 f"a first line separated by {_DELIMITERS[other]}: {header[:80]!r}. Rename the file, or read it "
                 f"yourself and pass the DataFrame: pandas.read_csv({path.name!r}, sep={other!r})."
             )
+    return delimiter
+
+
+def _read_delimited(path: Path, text: str) -> pd.DataFrame:
+    delimiter = delimiter_of(path, text.lstrip().split("\n", 1)[0])
+    with delimited_faults(path, delimiter, lambda: io.StringIO(text)):
+        frame = pd.read_csv(io.StringIO(text), sep=delimiter, **AS_STRINGS)
+    return checked_cells(path, frame)
+
+
+@contextmanager
+def delimited_faults(path: Path, delimiter: str, lines: Callable[[], Iterable[str]]) -> Iterator[None]:
+    """Turn what pandas raises at, or only warns of, in a CSV or TSV file into a DataError.
+
+    Args:
+        path: The file.
+        delimiter: What separates its cells.
+        lines: Opens it once more, to name the row.
+    """
     try:
         with warnings.catch_warnings():
             # pandas only warns when rows have more fields than the header, and drops the rest.
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            frame = pd.read_csv(io.StringIO(text), sep=delimiter, dtype=str, keep_default_na=False, index_col=False)
+            yield
     except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError) as error:
         raise DataError(
-            f"The file {path.name!r} cannot be read as {path.suffix}: {_line(error)}{_longer_row(text, delimiter)}. "
+            f"The file {path.name!r} cannot be read as {path.suffix}: {_line(error)}{_longer_row(lines(), delimiter)}. "
             "Put texts that hold the separator or a line break in double quotes."
         ) from error
+
+
+def checked_cells(path: Path, frame: pd.DataFrame, first_row: int = 0) -> pd.DataFrame:
+    """Strip the names of the columns, and refuse a TSV file in which a lone quotation mark has joined rows.
+
+    Args:
+        path: The file.
+        frame: The rows, or some of them.
+        first_row: The position of the first of them in the file.
+
+    Returns:
+        The same frame.
+
+    Raises:
+        DataError: If so; names the row and the column.
+    """
     frame.columns = [str(column).strip() for column in frame.columns]
-    if delimiter == "\t":
-        _check_quotes(path, frame)
+    if path.suffix.lower() == ".tsv":
+        _check_quotes(path, frame, first_row)
     return frame
 
 
-def _longer_row(text: str, delimiter: str) -> str:
+def _longer_row(lines: Iterable[str], delimiter: str) -> str:
     """Name the first row with more cells than the header, where there is one."""
-    rows = csv.reader(io.StringIO(text), delimiter=delimiter)
+    rows = csv.reader(lines, delimiter=delimiter)
     cells = len(next(rows, []))
     for row in rows:
         if len(row) > cells:
@@ -182,14 +262,14 @@ def _longer_row(text: str, delimiter: str) -> str:
     return ""
 
 
-def _check_quotes(path: Path, frame: pd.DataFrame) -> None:
-    """Refuse a TSV file in which a lone quotation mark has swallowed rows."""
+def _check_quotes(path: Path, frame: pd.DataFrame, first_row: int) -> None:
     for column in frame.columns:
         swallowed = frame[column].str.contains(r"\t.*\n|\n.*\t", regex=True, na=False)
         if swallowed.any():
             raise DataError(
-                f"In {path.name!r}, row {int(swallowed.argmax())}, the cell of column {column!r} holds tabs and line "
-                "breaks: a quotation mark that is never closed has joined several rows. Close it, or double it."
+                f"In {path.name!r}, row {first_row + int(swallowed.argmax()):,}, the cell of column {column!r} holds "
+                "tabs and line breaks: a quotation mark that is never closed has joined several rows. Close it, or "
+                "double it."
             )
 
 
@@ -200,24 +280,42 @@ def _read_json(path: Path, text: str) -> pd.DataFrame:
         if isinstance(content, dict) and isinstance(content.get("data"), list):
             content = content["data"]
         if isinstance(content, list) and all(isinstance(row, dict) for row in content):
-            return _objects(content)
+            return objects(content)
         if isinstance(content, dict) and len({_size(column) for column in content.values()}) == 1:
             columns = {
                 name: list(column.values() if isinstance(column, dict) else column) for name, column in content.items()
             }
-            return _objects(columns if all(map(_size, content.values())) else [content])
+            return objects(columns if all(map(_size, content.values())) else [content])
         raise DataError(
             f"Expected a list of objects in {path.name!r}; found {_looks_like(text.encode()[:200])} of another shape."
         )
-    rows: list[dict[str, Any]] = []
-    for number, line in enumerate(text.split("\n"), start=1):
+    head = text[:200].encode("utf-8", "replace")[:200]
+    return objects(list(rows_of_json(path, text.split("\n"), head)))
+
+
+def rows_of_json(path: Path, lines: Iterable[str], head: bytes) -> Iterator[dict[str, Any]]:
+    """Read one object per line.
+
+    Args:
+        path: The file, for the error.
+        lines: Its lines.
+        head: Its first bytes, for the error.
+
+    Yields:
+        The objects; blank lines are passed over.
+
+    Raises:
+        DataError: If a line is not JSON, or no object; names the line.
+    """
+    none_yet = True
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
             row = json.loads(line)
         except ValueError as error:
-            if not rows:
-                raise _mismatch(path, _looks_like(text.encode("utf-8", "replace")[:200])) from error
+            if none_yet:
+                raise mismatch(path, _looks_like(head)) from error
             raise DataError(
                 f"Line {number:,} of {path.name!r} is not valid JSON: {_line(error)}. Correct the line."
             ) from error
@@ -226,11 +324,12 @@ def _read_json(path: Path, text: str) -> pd.DataFrame:
                 f"Expected one JSON object per line in {path.name!r}; found {line.strip()[:60]!r} in line {number:,}. "
                 "If the file is one JSON list, name it .json."
             )
-        rows.append(row)
-    return _objects(rows)
+        none_yet = False
+        yield row
 
 
-def _objects(rows: Any) -> pd.DataFrame:
+def objects(rows: Any) -> pd.DataFrame:
+    """Make a table of objects, each value as it is."""
     # Arrow strings, which pandas would choose, cannot hold the lone surrogates that JSON escapes may write.
     return pd.DataFrame(rows, dtype=object)
 
@@ -259,7 +358,8 @@ def _looks_like(content: bytes) -> str:
     )
 
 
-def _mismatch(path: Path, found: str) -> DataError:
+def mismatch(path: Path, found: str) -> DataError:
+    """Return the error of a file whose content is not what its suffix says."""
     return DataError(
         f"The file {path.name!r} ends in {path.suffix}, but its content is not that; found {found}. "
         "Give the file the suffix of its content, or read it yourself and pass a DataFrame."

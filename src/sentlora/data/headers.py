@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -27,8 +28,38 @@ TEXT_COLUMNS = (
 LABEL_COLUMNS = ("label", "labels", "sentiment", "class", "target", "category", "polarity", "label_text")
 
 
+@dataclass(frozen=True)
+class UsualColumns:
+    """What the columns were called that a classifier was trained on: taken before the common names, and never missed.
+
+    Attributes:
+        text: The column of the texts, where it had to be named.
+        label: The column of the labels, likewise.
+    """
+
+    text: str | None = None
+    label: str | None = None
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The names of a column of texts, in the order in which they are tried."""
+        return (*_lowered(self.text), *TEXT_COLUMNS)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of a column of labels, likewise."""
+        return (*_lowered(self.label), *LABEL_COLUMNS)
+
+
+_NONE_USUAL = UsualColumns()
+
+
 def find_columns(
-    columns: Sequence[str], is_texty: Callable[[str], bool], text_column: str | None, label_column: str | None
+    columns: Sequence[str],
+    is_texty: Callable[[str], bool],
+    text_column: str | None,
+    label_column: str | None,
+    usual: UsualColumns = _NONE_USUAL,
 ) -> tuple[str, str]:
     """Decide which column holds the texts and which the labels.
 
@@ -40,6 +71,7 @@ def find_columns(
         is_texty: Tells whether a column holds strings that are not numbers.
         text_column: The column of the texts, or None.
         label_column: The column of the labels, or None.
+        usual: Names to try before the common ones.
 
     Raises:
         DataError: If a column cannot be found; names the columns that there are.
@@ -48,8 +80,8 @@ def find_columns(
         >>> find_columns(["id", "Tweet", "Sentiment"], lambda column: column != "id", None, None)
         ('Tweet', 'Sentiment')
     """
-    label = _pick(columns, label_column, LABEL_COLUMNS, taken=[text_column])
-    text = _pick(columns, text_column, TEXT_COLUMNS, taken=[label])
+    label = _pick(columns, label_column, usual.labels, taken=[text_column, *_there(columns, usual.text)])
+    text = _pick(columns, text_column, usual.texts, taken=[label])
     if text is None:
         others = [column for column in columns if column != label and is_texty(column)]
         text = others[0] if len(others) == 1 else None
@@ -110,13 +142,16 @@ def find_fields(
     )
 
 
-def find_label_column(columns: Sequence[str], label_column: str | None, fields: Collection[str]) -> str:
+def find_label_column(
+    columns: Sequence[str], label_column: str | None, fields: Collection[str], usual: UsualColumns = _NONE_USUAL
+) -> str:
     """Decide which column holds the labels, where the texts are made of fields.
 
     Args:
         columns: The columns that there are.
         label_column: The column of the labels, or None.
         fields: The columns that the texts are made of.
+        usual: Names to try before the common ones.
 
     Raises:
         DataError: If it cannot be found, or is one of the fields.
@@ -125,7 +160,7 @@ def find_label_column(columns: Sequence[str], label_column: str | None, fields: 
         >>> find_label_column(["title", "body", "Label"], None, ["title", "body"])
         'Label'
     """
-    label = _pick(columns, label_column, LABEL_COLUMNS, taken=fields)
+    label = _pick(columns, label_column, usual.labels, taken=fields)
     if label is None:
         raise _not_found("label", LABEL_COLUMNS, columns)
     if label in fields:
@@ -136,12 +171,13 @@ def find_label_column(columns: Sequence[str], label_column: str | None, fields: 
     return label
 
 
-def find_text_column(frame: pd.DataFrame, text_column: str | None = None) -> str:
+def find_text_column(frame: pd.DataFrame, text_column: str | None = None, usual: UsualColumns = _NONE_USUAL) -> str:
     """Decide which column holds the texts of a table without labels.
 
     Args:
         frame: The table.
         text_column: The column of the texts, or None to find it.
+        usual: Names to try before the common ones.
 
     Raises:
         DataError: If it cannot be found; names the columns that there are.
@@ -151,7 +187,7 @@ def find_text_column(frame: pd.DataFrame, text_column: str | None = None) -> str
         'Review'
     """
     columns = list(frame.columns)
-    found = _pick(columns, text_column, TEXT_COLUMNS, taken=())
+    found = _pick(columns, text_column, usual.texts, taken=())
     if found is None:
         texty = [column for column in columns if is_texty(frame[column])]
         found = texty[0] if len(texty) == 1 else None
@@ -172,6 +208,14 @@ def is_texty(column: pd.Series) -> bool:
     """
     values = [value for value in column.tolist() if isinstance(value, str)]
     return bool(values) and not bool(np.all(pd.to_numeric(pd.Series(values, dtype=object), errors="coerce").notna()))
+
+
+def _lowered(name: str | None) -> tuple[str, ...]:
+    return () if name is None else (name.strip().lower(),)
+
+
+def _there(columns: Sequence[str], name: str | None) -> list[str]:
+    return [column for column in columns if str(column).strip().lower() in _lowered(name)]
 
 
 def _pick(

@@ -14,12 +14,13 @@ from sentlora.data.text import is_missing, nearest, shown
 from sentlora.errors import DataError
 
 
-def bodies(prompt: Prompt, columns: Mapping[str, Sequence[Any]]) -> list[Any]:
+def bodies(prompt: Prompt, columns: Mapping[str, Sequence[Any]], first_row: int = 0) -> list[Any]:
     """Make the text of each row of a table.
 
     Args:
         prompt: Says which columns become a text, and how.
         columns: Columns of equal length by field; a field that is not there is missing in every row.
+        first_row: The position of the first row in all that is read, for the error.
 
     Returns:
         The texts, not yet checked: where there is one field, a missing value (None, NaN) stays what it is.
@@ -32,10 +33,12 @@ def bodies(prompt: Prompt, columns: Mapping[str, Sequence[Any]]) -> list[Any]:
         ['Good: It works.', 'It broke.']
     """
     rows = zip(*columns.values(), strict=True)
-    return [_body(prompt, dict(zip(columns, values, strict=True)), row) for row, values in enumerate(rows)]
+    return [_body(prompt, dict(zip(columns, values, strict=True)), row) for row, values in enumerate(rows, first_row)]
 
 
-def texts_of(texts: Any, prompt: Prompt | None = None, *, fields_required: bool = False) -> list[Any]:
+def texts_of(
+    texts: Any, prompt: Prompt | None = None, *, fields_required: bool = False, first_row: int = 0
+) -> list[Any]:
     """Turn texts, or rows of fields, into a list of texts that are not yet checked.
 
     Args:
@@ -44,6 +47,7 @@ def texts_of(texts: Any, prompt: Prompt | None = None, *, fields_required: bool 
         prompt: Makes one text of the fields of a row. Without one, or with a plain one, the only field is ``text``.
         fields_required: Whether a DataFrame must have the fields as columns; else its only column may be texts,
             unless it is called nearly like a field.
+        first_row: Of a DataFrame that is a part of one, the position of its first row, for the error.
 
     Raises:
         DataError: If a row lacks fields and has others, or this is no row of texts.
@@ -58,7 +62,7 @@ def texts_of(texts: Any, prompt: Prompt | None = None, *, fields_required: bool 
     if isinstance(texts, pd.DataFrame) and asked is not None:
         there = [name for name in asked.fields if name in texts.columns]
         if there or fields_required or texts.shape[1] != 1:
-            return _texts_of_frame(texts, asked, there)
+            return _texts_of_frame(texts, asked, there, first_row)
         _check_only_column(str(texts.columns[0]), asked)
     return [
         _text_of_row(item, asked, row) if isinstance(item, Mapping) else item
@@ -114,12 +118,12 @@ def _check_only_column(name: str, prompt: Prompt) -> None:
         raise DataError(f"{error} Texts that are finished go in without a name: frame[{name!r}].") from None
 
 
-def _texts_of_frame(frame: pd.DataFrame, prompt: Prompt, there: Sequence[str]) -> list[Any]:
+def _texts_of_frame(frame: pd.DataFrame, prompt: Prompt, there: Sequence[str], first_row: int) -> list[Any]:
     columns = list(frame.columns)
     if repeated := [name for name in there if columns.count(name) > 1]:
         raise DataError(f"Two columns are called {repeated[0]!r}; rename one of them. Found the columns {columns}.")
     prompt.check_row(columns)
-    return bodies(prompt, {name: frame[name].tolist() for name in there})
+    return bodies(prompt, {name: frame[name].tolist() for name in there}, first_row)
 
 
 def _text_of_row(row: Mapping[Any, Any], prompt: Prompt | None, number: int) -> Any:

@@ -11,7 +11,7 @@ import pandas as pd
 from datasets import ClassLabel, Dataset
 
 from sentlora.data.files import UNTYPED_SUFFIXES, read_table, typed_labels
-from sentlora.data.headers import find_columns, find_fields, find_label_column, is_texty
+from sentlora.data.headers import UsualColumns, find_columns, find_fields, find_label_column, is_texty
 from sentlora.data.prompts import Prompt
 from sentlora.data.rows import bodies, sequence_of, texts_of
 from sentlora.data.text import unescaped
@@ -42,6 +42,7 @@ def table_of(
     text_column: str | None = None,
     label_column: str | None = None,
     *,
+    usual: UsualColumns | None = None,
     prompt: Prompt | None = None,
     fields_required: bool = False,
     unescape: bool = False,
@@ -53,6 +54,7 @@ def table_of(
             from column names to columns of equal length.
         text_column: The column of the texts; found by its name when it is not given.
         label_column: The column of the labels; found by its name when it is not given.
+        usual: Names to try before the common ones, or None.
         prompt: Where its fields are columns and no ``text_column`` is given, the texts are made of them.
         fields_required: Whether the fields of the prompt have to be there.
         unescape: Undo HTML entities and enclosing quotation marks in each text or field.
@@ -68,6 +70,7 @@ def table_of(
         >>> table_of(rows, prompt=Prompt("{title}: {body}")).texts
         ['Good: It works.']
     """
+    usual = UsualColumns() if usual is None else usual
     header = _header_of_dataset(data) if isinstance(data, Dataset) else _header_of_frame(data)
 
     def cells(column: str) -> list[Any]:
@@ -76,10 +79,10 @@ def table_of(
 
     fields = find_fields(header.columns, prompt, text_column, required=fields_required)
     if fields and prompt is not None:
-        label = find_label_column(header.columns, label_column, fields)
+        label = find_label_column(header.columns, label_column, fields, usual)
         texts, text = bodies(prompt, {name: cells(name) for name in fields}), ", ".join(fields)
     else:
-        text, label = find_columns(header.columns, header.is_texty, text_column, label_column)
+        text, label = find_columns(header.columns, header.is_texty, text_column, label_column, usual)
         texts = cells(text)
     return Table(texts, header.labels(label), text, label, header.names(label))
 

@@ -1,7 +1,6 @@
 """An explanation as HTML: a fragment for notebooks, and a page that needs nothing else.
 
-The fragment brings no style sheet, as one would reach the whole notebook: the styles stand with the words. They are
-half transparent and leave the ink alone, so that they are read on whatever paper the notebook has.
+The fragment is made as all pieces for a notebook are: see :mod:`sentlora.notebook`.
 """
 
 from __future__ import annotations
@@ -11,18 +10,17 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from sentlora.evaluation import explanation_text as words_on
+from sentlora.notebook import BLUE, CELL, ORANGE, SOFT, card, soft
 
 if TYPE_CHECKING:
     from sentlora.evaluation.explained_words import Word
     from sentlora.evaluation.explanation import Explanation
 
-# Blue and orange of Okabe and Ito, which people with any colour vision tell apart; the lines differ as well.
-_FOR, _AGAINST = ("0,114,178", "solid"), ("213,94,0", "dashed")
+_FOR, _AGAINST = (BLUE, "solid"), (ORANGE, "dashed")
 _FAINTEST, _STRONGEST = 0.08, 0.5
 _TEXT = (
     "line-height:2.1;white-space:pre-wrap;overflow-wrap:anywhere;unicode-bidi:isolate;margin:.8em 0;font-size:1.05em"
 )
-_SOFT = "opacity:.75;font-size:.9em;margin:.3em 0;overflow-wrap:anywhere"
 
 # The page may load nothing and run nothing, whatever the text holds.
 _PAGE = """<!DOCTYPE html>
@@ -59,14 +57,13 @@ def page(explanation: Explanation) -> str:
 def fragment(explanation: Explanation) -> str:
     """Write an explanation as a piece of HTML that can stand in any page."""
     parts = [
-        f'<p style="font-size:1.25em;margin:0 0 .3em"><b>{escape(words_on.headline(explanation))}</b></p>',
-        *(_soft(line) for line in words_on.about(explanation)),
+        *(soft(line) for line in words_on.about(explanation)),
         f'<p dir="auto" style="{_TEXT}">{_text(explanation)}</p>',
         _legend(explanation),
         _strongest(explanation),
-        *(_soft(line) for line in words_on.notes(explanation)),
+        *(soft(line) for line in words_on.notes(explanation)),
     ]
-    return f'<div class="sentlora-explanation">\n{chr(10).join(parts)}\n</div>'
+    return card("explanation", words_on.headline(explanation), *parts)
 
 
 def _text(explanation: Explanation) -> str:
@@ -101,7 +98,7 @@ def _legend(explanation: Explanation) -> str:
     ]
     if explanation.cut is not None:
         keys.append('<s style="opacity:.55">not read</s>, struck through')
-    return f'<p style="{_SOFT}">{"; ".join(keys)}. The stronger the colour, the more.</p>'
+    return f'<p style="{SOFT}">{"; ".join(keys)}. The stronger the colour, the more.</p>'
 
 
 def _strongest(explanation: Explanation) -> str:
@@ -110,14 +107,11 @@ def _strongest(explanation: Explanation) -> str:
         (words_on.against(explanation), explanation.strongest(against=True)),
     ]
     lines = "".join(
-        f'<tr><th scope="row" style="{_CELL};white-space:nowrap">{escape(name)}</th>'
-        f'<td style="{_CELL}">{_listed(words)}</td></tr>'
+        f'<tr style="background:none"><th scope="row" style="{CELL};white-space:nowrap">{escape(name)}</th>'
+        f'<td style="{CELL}">{_listed(words)}</td></tr>'
         for name, words in rows
     )
     return f'<table style="border-collapse:collapse;margin:.8em 0;background:none">{lines}</table>'
-
-
-_CELL = "text-align:left;vertical-align:top;padding:.2em 1em .2em 0;border:none;background:none"
 
 
 def _listed(words: Sequence[Word]) -> str:
@@ -127,7 +121,3 @@ def _listed(words: Sequence[Word]) -> str:
 
 def _signed(word: Word) -> str:
     return f"{word.attribution:+.3f}".replace("-", "\u2212")
-
-
-def _soft(line: str) -> str:
-    return f'<p style="{_SOFT}">{escape(line)}</p>'

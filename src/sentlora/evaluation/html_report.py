@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from sentlora import notebook
 from sentlora.evaluation import tables
 from sentlora.evaluation.breakdown import coverage_table
 from sentlora.evaluation.curve_plots import plot_confidence, plot_coverage, plot_precision_recall, plot_reliability
@@ -89,7 +90,7 @@ def page(report: EvaluationReport, title: str | None = None) -> str:
         _HEAD.format(title=heading, style=_STYLE),
         f"<body>\n<h1>{heading}</h1>\n{subtitle}{_paragraphs(tables.about(report).splitlines())}",
         _key_figures(report),
-        _section("All figures", _table(*_headline(report))),
+        _section("All figures", _table(tables.HEADER, tables.headline_rows(report))),
         _section("By class", _table(*tables.class_rows(report))),
         _section("Mistakes by class", _paragraphs([tables.matrix_title(report)]) + _table(*tables.matrix_rows(report))),
         _section("Plots", _plots(report)),
@@ -104,24 +105,9 @@ def page(report: EvaluationReport, title: str | None = None) -> str:
 
 
 def _key_figures(report: EvaluationReport) -> str:
-    low, high = report.accuracy_interval
-    area = "undefined" if report.roc_auc is None else f"{report.roc_auc:.3f}"
-    cards = [
-        ("accuracy", f"{report.accuracy:.3f}", f"{low:.3f} to {high:.3f}"),
-        ("macro F1", f"{report.f1_macro:.3f}", _span(report.intervals["f1_macro"])),
-        ("ROC-AUC", area, _span(report.intervals["roc_auc"])),
-        ("calibration error", f"{report.ece:.3f}", _span(report.intervals["ece"])),
-    ]
+    cards = tables.key_figures(report)
     inner = "".join(f"<div><span>{name}</span><b>{value}</b><span>{more}</span></div>" for name, value, more in cards)
     return f'<div class="key">{inner}</div>'
-
-
-def _span(ends: tuple[float, float] | None) -> str:
-    return "" if ends is None else f"{ends[0]:.3f} to {ends[1]:.3f}"
-
-
-def _headline(report: EvaluationReport) -> tuple[Sequence[str], list[tuple[str, ...]]]:
-    return ("metric", "value", "95 % interval"), tables.headline_rows(report)
 
 
 def _coverage(report: EvaluationReport) -> str:
@@ -159,7 +145,7 @@ def _mistakes(report: EvaluationReport) -> str:
             f'<div class="mistake"><b>{escape(called)}</b>, with {mistake["confidence"]:.3f}; '
             f"labelled <b>{escape(mistake['true'])}</b> "
             f'<span class="soft">(row {mistake["row"]:,})</span>{_SUSPECT if suspect else ""}'
-            f'<p dir="auto">{escape(_encodable(shown))}</p></div>'
+            f'<p dir="auto">{notebook.words(shown)}</p></div>'
         )
     words = ["A classifier that is sure and wrong often shows a wrong label, or a kind of text it has not learned."]
     if suspects is not None:
@@ -180,10 +166,6 @@ def _of_suspects(n: int, rows: int) -> str:
         f"{n:,} of all {rows:,} {are} by confident learning (Northcutt et al. 2021), and marked where they stand here. "
         "That holds if the classifier was not trained on these rows. report.label_issues() lists them all."
     )
-
-
-def _encodable(text: str) -> str:
-    return text.encode("utf-8", errors="replace").decode("utf-8")
 
 
 def _plots(report: EvaluationReport) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sentlora.errors import ConfigError, DataError
-from sentlora.evaluation import breakdown, tables
+from sentlora.evaluation import breakdown, report_card, tables
 from sentlora.evaluation import metrics as figures
 from sentlora.evaluation.checks import as_probabilities
 from sentlora.evaluation.paired import PairedComparison, compare_predictions
@@ -191,6 +191,10 @@ class EvaluationReport(Trust):
         """Write the report as markdown: the headline figures, the classes, the confusion matrix."""
         return tables.as_markdown(self)
 
+    def _repr_html_(self) -> str:
+        return report_card.fragment(self)
+
+    # For converters that cannot show HTML, such as those to PDF: where both are there, a notebook shows the HTML.
     def _repr_markdown_(self) -> str:
         return self.to_markdown()
 

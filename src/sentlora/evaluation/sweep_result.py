@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from sentlora.evaluation import report_card
 from sentlora.evaluation.report import EvaluationReport
 from sentlora.evaluation.sweep_plots import plot_importance, plot_sweep_history
+from sentlora.notebook import card, soft, table, titled
 from sentlora.training.study_file import quiet_optuna, require_optuna
 from sentlora.training.trials import FINISHED, Trial, duration, require_best, shown, words_of
 
@@ -141,12 +143,14 @@ class SweepResult:
         """Return everything as JSON."""
         return json.dumps(self.to_dict(), indent=2, allow_nan=False)
 
-    def __str__(self) -> str:
+    def _title(self) -> str:
         counts = Counter(trial.state for trial in self.records)
         states = ", ".join(f"{number} {state}" for state, number in counts.items())
         took = sum(trial.seconds or 0 for trial in self.records)
-        lines = [f"Sweep of {len(self.records)} trials ({states}) in {duration(took)} of training", ""]
-        lines += _table(self._ranked()[:_SHOWN], self._default())
+        return f"Sweep of {len(self.records)} trials ({states}) in {duration(took)} of training"
+
+    def __str__(self) -> str:
+        lines = [self._title(), "", *_table(_cells(self._ranked()[:_SHOWN], self._default()))]
         lines += ["", f"The best settings: {words_of(self.best_params)}", *self._cautions()]
         if self.importance:
             weights = ", ".join(f"{name} {weight:.0%}" for name, weight in self.importance.items())
@@ -154,6 +158,21 @@ class SweepResult:
         if self.report is not None:
             lines += ["", "On held-out rows, read once, with the best settings:", str(self.report)]
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        header, *rows = _cells(self._ranked()[:_SHOWN], self._default())
+        weights = [(name, f"{weight:.0%}") for name, weight in self.importance.items()]
+        parts = [
+            table(header, rows, left=0),
+            titled("The best settings", soft(words_of(self.best_params))),
+            *map(soft, self._cautions()),
+            titled("What mattered", table((), weights)) if weights else "",
+        ]
+        if self.report is not None:
+            parts.append(
+                titled("On held-out rows, read once, with the best settings", report_card.fragment(self.report))
+            )
+        return card("sweep", self._title(), *parts)
 
     def _ranked(self) -> list[Trial]:
         finished = [trial for trial in self.records if trial.state == FINISHED]
@@ -186,13 +205,13 @@ class SweepResult:
         return f"It is the highest of {could}{besides} on one split, and so too high by a little."
 
 
-def _table(trials: list[Trial], default: Trial | None) -> list[str]:
+def _cells(trials: list[Trial], default: Trial | None) -> list[list[str]]:
     rows = list(trials)
     if default is not None and default not in rows:
         rows.append(default)
     names = list(dict.fromkeys(name for trial in rows for name in trial.params))
     head = ["trial", "macro F1", "epoch", "time", *names]
-    cells = [head] + [
+    return [head] + [
         [
             f"{trial.number}{' (default)' if trial.is_default else ''}",
             "-" if trial.value is None else f"{trial.value:.4f}",
@@ -202,7 +221,10 @@ def _table(trials: list[Trial], default: Trial | None) -> list[str]:
         ]
         for trial in rows
     ]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
+
+
+def _table(cells: list[list[str]]) -> list[str]:
+    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
     return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in cells]
 
 

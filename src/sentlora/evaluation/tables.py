@@ -35,7 +35,7 @@ _TITLES = {
     "nll": "log loss",
 }
 BY_LENGTH_TITLE = "Accuracy by length of the text, a quarter of the rows each."
-_HEADER = ("metric", "value", "95 % interval")
+HEADER = ("metric", "value", "95 % interval")
 _HEADLINE = ("precision", "recall", "f1", "f1_macro", "tpr", "fpr", "roc_auc", "balanced_accuracy", "mcc")
 
 _Rows = list[tuple[str, ...]]
@@ -50,7 +50,7 @@ def as_text(report: EvaluationReport) -> str:
     parts: list[Text | Table] = [
         Text(title_of(report)),
         Text(about(report) + "\n"),
-        _table(_HEADER, headline_rows(report)),
+        _table(HEADER, headline_rows(report)),
         Text(""),
         _table(*class_rows(report)),
         Text("\n" + matrix_title(report) + "\n"),
@@ -73,7 +73,7 @@ def as_markdown(report: EvaluationReport) -> str:
     parts = [
         f"### {_escape(title_of(report))}",
         _escape(about(report)),
-        _markdown_table(_HEADER, headline_rows(report)),
+        _markdown_table(HEADER, headline_rows(report)),
         _markdown_table(*class_rows(report)),
         _escape(matrix_title(report)),
         _markdown_table(*matrix_rows(report)),
@@ -108,6 +108,17 @@ def about(report: EvaluationReport) -> str:
     if report.texts_per_second is not None:
         lines.append(f"Scored in {report.seconds:.1f} s, {report.texts_per_second:,.0f} texts per second.")
     return "\n".join(lines)
+
+
+def key_figures(report: EvaluationReport) -> _Rows:
+    """Pick the four figures to look at first: name, value, 95 % interval."""
+    found = [
+        ("accuracy", report.accuracy, report.accuracy_interval),
+        ("macro F1", report.f1_macro, report.intervals["f1_macro"]),
+        ("ROC-AUC", report.roc_auc, report.intervals["roc_auc"]),
+        ("calibration error", report.ece, report.intervals["ece"]),
+    ]
+    return [(name, _number(value, 3), _span(ends, 3)) for name, value, ends in found]
 
 
 def headline_rows(report: EvaluationReport) -> _Rows:
@@ -150,9 +161,14 @@ def length_rows(report: EvaluationReport) -> tuple[Sequence[str], _Rows]:
     return _BY_LENGTH, rows
 
 
+def has_whole_matrix(report: EvaluationReport) -> bool:
+    """Tell whether :func:`matrix_rows` has the whole confusion matrix, and not the most frequent mistakes."""
+    return len(report.labels) <= _MATRIX_LIMIT
+
+
 def matrix_title(report: EvaluationReport) -> str:
     """Say what the table of mistakes shows."""
-    if len(report.labels) <= _MATRIX_LIMIT:
+    if has_whole_matrix(report):
         missing = " Invalid answers are in no column." if report.invalid else ""
         return f"Confusion matrix: rows are true classes, columns predicted ones.{missing}"
     return f"The {_LARGEST} most frequent mistakes (the whole matrix: report.confusion_matrix)."
@@ -161,7 +177,7 @@ def matrix_title(report: EvaluationReport) -> str:
 def matrix_rows(report: EvaluationReport) -> tuple[Sequence[str], _Rows]:
     """Lay out the confusion matrix, or of many classes the most frequent mistakes: the header, and the rows."""
     names, counts = report.labels.names, report.confusion_matrix
-    if len(names) <= _MATRIX_LIMIT:
+    if has_whole_matrix(report):
         return ("true \\ predicted", *names), [
             (name, *(f"{count:,}" for count in row)) for name, row in zip(names, counts.tolist(), strict=True)
         ]
@@ -177,12 +193,12 @@ def _heading(name: str) -> str:
     return _TITLES.get(name) or name.replace("_", " ").replace("f1", "F1")
 
 
-def _span(ends: Sequence[float] | None) -> str:
-    return "" if ends is None else f"{ends[0]:.4f} to {ends[1]:.4f}"
+def _span(ends: Sequence[float] | None, digits: int = 4) -> str:
+    return "" if ends is None else f"{ends[0]:.{digits}f} to {ends[1]:.{digits}f}"
 
 
-def _number(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.4f}"
+def _number(value: float | None, digits: int = 4) -> str:
+    return "undefined" if value is None else f"{value:.{digits}f}"
 
 
 def _table(header: Sequence[str], rows: _Rows) -> Table:

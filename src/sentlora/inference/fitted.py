@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from sentlora.data.checks import read_texts
+from sentlora.data.headers import UsualColumns
 from sentlora.data.prompts import Prompt
 from sentlora.errors import NotFittedError
 from sentlora.inference.decision import abstain, check_abstention, decide, labels_of, softmax
@@ -30,6 +32,9 @@ class FittedClassifier:
     threshold_: float | None
     _model: Any
     _objective: Objective
+    columns_: UsualColumns = UsualColumns()
+    _exported: str | None = None  # the format, where it was loaded from what `export` wrote
+    _tick: Callable[[int], None] | None = None  # called with the number of texts that were scored
 
     def predict(self, texts: Any, *, abstain_below: float | None = None) -> np.ndarray:
         """Predict the label of each text.
@@ -118,10 +123,15 @@ class FittedClassifier:
 
     def _texts(self, texts: Any) -> list[str]:
         self.check_fitted()
-        return read_texts(texts, prompt=self.prompt_, text_column=self.text_column, verbose=self.verbose)
+        return read_texts(
+            texts, prompt=self.prompt_, text_column=self.text_column, usual=self.columns_, verbose=self.verbose
+        )
 
     def _predictor(self) -> Predictor:
         return Predictor(self._model, self._objective, verbose=self.verbose)
 
     def _score(self, texts: list[str]) -> np.ndarray:
-        return np.asarray(self._predictor().scores(texts), dtype=np.float64)
+        predictor = self._predictor()
+        if self._tick is not None:
+            predictor.tick = self._tick
+        return np.asarray(predictor.scores(texts), dtype=np.float64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import Any
 
@@ -16,22 +17,21 @@ from sentlora.model.label_words import LabelWordsObjective
 from sentlora.model.objective import Features, Objective
 from sentlora.model.quantization import is_quantized
 from sentlora.model.token_batches import token_batches
+from sentlora.model.token_budget import tokens_to_score
 
-# On a CPU small activations stay in cache: on two AVX2 cores with a 384-wide model 1,024
-# tokens a batch was the fastest. On a GPU the figure only has to be large enough.
-TOKENS_PER_BATCH = {"cpu": 1024}
-_TOKENS_PER_BATCH_ACCELERATOR = 32_768
-_CHUNK = 16_384
+# Texts of a list that are tokenized and sorted at a time, and of an iterator that are held at a time.
+_CHUNK = 8192
 _BAR_FROM = 1000
 # Between the look at `merged` and the addition another thread could add the update a second time.
 _MERGING = threading.Lock()
 
 # A model and a padded batch -> one row of figures per text.
 _Work = Callable[[Any, dict[str, torch.Tensor]], torch.Tensor]
+_Tick = Callable[[int], None]
 
 
 class Predictor:
-    """Scores texts with a model and its objective.
+    """Scores texts with a model and its objective; a text that occurs more than once is scored once.
 
     The adapter is merged into the base weights in place on first use, so prediction costs what
     the plain base model costs; the LoRA matrices themselves are not touched by it.
@@ -45,6 +45,7 @@ class Predictor:
         tokens_per_batch: int | None = None,
         merge: bool = True,
         verbose: bool = True,
+        tick: Callable[[int], None] = lambda rows: None,
     ) -> None:
         """Set up the predictor.
 
@@ -54,15 +55,16 @@ class Predictor:
             tokens_per_batch: Padded tokens of one batch; None chooses by device.
             merge: Merge the adapter; False scores with the model as it stands.
             verbose: Show a progress bar from 1,000 texts on.
+            tick: Called with the number of texts that were scored, batch after batch.
         """
         self.model = model
         self.objective = objective
         self.device = next(model.parameters()).device
-        # On a CPU the budget is far from what memory holds.
-        default = TOKENS_PER_BATCH.get(self.device.type, _TOKENS_PER_BATCH_ACCELERATOR // objective.copies)
+        default = tokens_to_score(self.device, objective.copies)
         self.tokens_per_batch = default if tokens_per_batch is None else tokens_per_batch
         self.merge = merge
         self.verbose = verbose
+        self.tick = tick
 
     def scores(self, texts: Iterable[str], *, total: int | None = None) -> np.ndarray:
         """Score texts.
@@ -102,18 +104,47 @@ class Predictor:
         total = len(texts) if isinstance(texts, Sequence) else total
         visible = self.verbose and (total is None or total >= _BAR_FROM)
         with progress_bar(total, "scoring texts", visible=visible) as bar, torch.inference_mode():
-            parts = [self._run_chunk(chunk, work, bar) for chunk in _chunks(texts, _CHUNK)]
+
+            def tick(rows: int) -> None:
+                bar.advance(rows)
+                self.tick(rows)
+
+            groups = _chunks(texts, _CHUNK) if not isinstance(texts, Sequence) else iter([texts] if texts else [])
+            parts = [self._run_once_each(group, work, tick) for group in groups]
         return np.concatenate(parts) if parts else none
 
-    def _run_chunk(self, texts: list[str], work: _Work, bar: Any) -> np.ndarray:
-        features = self.objective.encode(texts)
+    def _run_once_each(self, texts: Sequence[str], work: _Work, tick: _Tick) -> np.ndarray:
+        """Run texts, those that occur more than once a single time."""
+        numbers: dict[str, int] = {}
+        number_of = np.array([numbers.setdefault(text, len(numbers)) for text in texts])
+        times = np.bincount(number_of)
+        parts, done = [], 0
+        for chunk in self._encoded(_chunks(numbers, _CHUNK)):
+            parts.append(self._run_chunk(chunk, work, times[done : done + len(chunk)], tick))
+            done += len(chunk)
+        found: np.ndarray = np.concatenate(parts)[number_of]
+        return found
+
+    def _encoded(self, chunks: Iterator[list[str]]) -> Iterator[list[Features]]:
+        """Encode each chunk in a thread while the one before it is scored: tokenizers let go of the interpreter."""
+        with ThreadPoolExecutor(1) as thread:
+            waiting: Future[list[Features]] | None = None
+            for chunk in chunks:
+                coming = thread.submit(self.objective.encode, chunk)
+                if waiting is not None:
+                    yield waiting.result()
+                waiting = coming
+            if waiting is not None:
+                yield waiting.result()
+
+    def _run_chunk(self, features: list[Features], work: _Work, times: np.ndarray, tick: _Tick) -> np.ndarray:
         out: np.ndarray | None = None
         for rows in token_batches([len(row["input_ids"]) for row in features], self.tokens_per_batch):
             found = self._run_batch([features[i] for i in rows], work)
             if out is None:
-                out = np.empty((len(texts), *found.shape[1:]), dtype=np.float32)
+                out = np.empty((len(features), *found.shape[1:]), dtype=np.float32)
             out[rows] = found
-            bar.advance(len(rows))
+            tick(int(times[rows].sum()))
         assert out is not None
         return out
 

@@ -15,6 +15,7 @@ from sentlora.model.architectures import base_of, has_own_output_matrix, in_head
 from sentlora.model.modes import adapt
 from sentlora.model.quantization import check_quantized_kind, kept_whole, number_of_weights
 from sentlora.model.variants import portable_weights, start_parameters
+from sentlora.notebook import BLUE, GREY, ORANGE, bar, card, soft, table, tint
 from sentlora.settings import Settings
 
 _FLOAT_BYTES = 4
@@ -53,14 +54,22 @@ class ParameterCount:
         """Return one line for people."""
         return (
             f"{self.trainable:,} of {self.total:,} parameters train ({self.percent:.2f} %), "
-            f"{self.trainable_without_head:,} without the head; {self.file} {self.adapter_bytes / 1e3:,.0f} kB, "
-            f"optimizer {self.optimizer_bytes / 1e6:,.1f} MB"
+            f"{self.trainable_without_head:,} without the head; {self.sizes}"
         )
+
+    @property
+    def sizes(self) -> str:
+        """What the file and AdamW take up, in words."""
+        return f"{self.file} {self.adapter_bytes / 1e3:,.0f} kB, optimizer {self.optimizer_bytes / 1e6:,.1f} MB"
 
     @property
     def file(self) -> str:
         """What the file is called: ``adapter file``, or ``model file`` where it holds every weight."""
         return "model file" if self.adapter_bytes >= _FLOAT_BYTES * self.total else "adapter file"
+
+    def _repr_html_(self) -> str:
+        title = f"{self.trainable:,} of {self.total:,} parameters train ({self.percent:.2f} %)"
+        return card("parameters", title, bar_and_counts(self))
 
     def to_dict(self) -> dict[str, int]:
         """Return the three counts as plain ints."""
@@ -69,6 +78,24 @@ class ParameterCount:
             "trainable_without_head": self.trainable_without_head,
             "total": self.total,
         }
+
+
+def bar_and_counts(count: ParameterCount) -> str:
+    """Draw what trains and what is frozen as a bar, with the counts below, as a piece of HTML for a notebook."""
+    in_head = count.trainable - count.trainable_without_head
+    groups = [
+        ("trained, outside of the head" if in_head else "trained", count.trainable_without_head, BLUE),
+        ("trained, in the head", in_head, ORANGE),
+        ("frozen", count.total - count.trainable, GREY),
+        ("all", count.total, ""),
+    ]
+    shown = [group for group in groups if group[1]]
+    rows = [(name, f"{n:,}", f"{100 * n / count.total:.2f} %") for name, n, _ in shown]
+    return (
+        bar([(n / count.total, colour) for _, n, colour in shown if colour in (BLUE, ORANGE)], str(count))
+        + table((), rows, tints=[[tint(colour, 0.7) if colour else "", "", ""] for _, _, colour in shown])
+        + soft(count.sizes)
+    )
 
 
 def count_parameters(model: Any) -> ParameterCount:

@@ -126,7 +126,8 @@ class LabelWordsObjective:
         inputs = {name: batch[name] for name in _ENCODER_INPUTS if name in batch}
         mask = inputs["attention_mask"]
         words = self._words.to(mask.device)
-        prefix = self._prefix.to(mask.device).expand(len(mask), -1)
+        # mask.shape[0] here and below, as an ONNX graph would keep the number that len(mask) gives for ever.
+        prefix = self._prefix.to(mask.device).expand(mask.shape[0], -1)
         output = model(**inputs, decoder_input_ids=prefix, use_cache=len(self._longer) > 0)
         first = output.logits[:, -1].float()
         scores: torch.Tensor = first[:, words[:, 0]] - first.logsumexp(dim=-1, keepdim=True)
@@ -142,15 +143,15 @@ class LabelWordsObjective:
         # The keys and values of the encoder's states are copied for each label, and not computed again.
         cache.batch_repeat_interleave(n)
         states = output.encoder_last_hidden_state.repeat_interleave(n, dim=0)
-        given, wanted = words[:, :-1], words[:, 1:].repeat(len(mask), 1)
+        given, wanted = words[:, :-1], words[:, 1:].repeat(mask.shape[0], 1)
         logits: torch.Tensor = model(
             encoder_outputs=(states,),
             attention_mask=mask.repeat_interleave(n, dim=0),
-            decoder_input_ids=given.clamp(min=0).repeat(len(mask), 1),
+            decoder_input_ids=given.clamp(min=0).repeat(mask.shape[0], 1),
             past_key_values=cache,
         ).logits.float()
         chosen = logits.gather(-1, wanted.clamp(min=0)[..., None])[..., 0] - logits.logsumexp(dim=-1)
-        return chosen.masked_fill(wanted == IGNORED, 0.0).sum(dim=1).view(len(mask), n)
+        return chosen.masked_fill(wanted == IGNORED, 0.0).sum(dim=1).view(mask.shape[0], n)
 
     def answers(self, model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """Let the model write its answers, greedily.

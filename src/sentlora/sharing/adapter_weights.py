@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
 from peft import PeftConfig, get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -32,17 +33,44 @@ def load_adapter(model: Any, folder: Path, *, train_head: bool = True, variant: 
     """
     config = PeftConfig.from_pretrained(str(folder))
     config.inference_mode = False  # keeps the flags by which trainable parameters are counted
-    try:
-        weights = load_file(folder / ADAPTER_WEIGHTS)
-    except SafetensorError as error:
-        raise AdapterFolderError(f"{folder / ADAPTER_WEIGHTS} is damaged: {error}. Copy the folder again.") from error
+    weights = read_weights(folder)
     try:
         adapted = attach(model, config, train_head=train_head)
     except TargetError as error:
         raise AdapterFolderError(
             f"The adapter in {folder} does not fit its base model: {error} Is base_model the one it was trained on?"
         ) from error
-    expected = {name: tuple(t.shape) for name, t in get_peft_model_state_dict(adapted).items()}
+    fill_adapter(adapted, weights, folder)
+    setattr(model, HOLDS_START, variant in STARTS_IN_BASE)
+    adapted.eval()
+    return adapted
+
+
+def read_weights(folder: Path) -> dict[str, torch.Tensor]:
+    """Read the adapter's weights of a folder.
+
+    Raises:
+        AdapterFolderError: If the file is damaged.
+    """
+    try:
+        return load_file(folder / ADAPTER_WEIGHTS)
+    except SafetensorError as error:
+        raise AdapterFolderError(f"{folder / ADAPTER_WEIGHTS} is damaged: {error}. Copy the folder again.") from error
+
+
+def fill_adapter(model: Any, weights: dict[str, torch.Tensor], folder: Path, adapter: str = "default") -> None:
+    """Put weights into an adapter that is attached, with every name and shape checked first.
+
+    Args:
+        model: The PeftModel.
+        weights: Of the folder.
+        folder: Where they come from, for the error.
+        adapter: What the adapter is called in the model.
+
+    Raises:
+        AdapterFolderError: If they do not fit.
+    """
+    expected = {name: tuple(t.shape) for name, t in get_peft_model_state_dict(model, adapter_name=adapter).items()}
     found = {name: tuple(t.shape) for name, t in weights.items()}
     if expected != found:
         name = sorted(set(expected.items()) ^ set(found.items()))[0][0]
@@ -51,7 +79,4 @@ def load_adapter(model: Any, folder: Path, *, train_head: bool = True, variant: 
             f"{expected.get(name, 'nothing')}, found {found.get(name, 'nothing')}. "
             "Is base_model the one it was trained on?"
         )
-    set_peft_model_state_dict(adapted, weights)
-    setattr(model, HOLDS_START, variant in STARTS_IN_BASE)
-    adapted.eval()
-    return adapted
+    set_peft_model_state_dict(model, weights, adapter_name=adapter)

@@ -26,6 +26,9 @@ LOG_FILE = "training_log.jsonl"
 ADAPTER_FILES = (ADAPTER_CONFIG, ADAPTER_WEIGHTS)
 MODEL_FILES = ("config.json", "model.safetensors")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
+# What `export` writes: a record beside the files of a merged model, which is a torch model or an ONNX graph.
+EXPORT_FILE = "sentlora_export.json"
+ONNX_FILES = ("config.json", "model.onnx")
 # People may edit these afterwards; everything else decides what the model answers.
 _FREE = {CONFIG_FILE, MODEL_CARD, METRICS_FILE, LOG_FILE}
 
@@ -39,12 +42,14 @@ class FolderKind:
         record: Its file that lists the others under ``files``.
         unlisted: What it may hold besides those.
         likely: What those are likely to be, where the record is damaged.
+        never: What tells that it is a folder of another kind.
     """
 
     words: str
     record: str
     unlisted: frozenset[str]
     likely: frozenset[str]
+    never: frozenset[str] = frozenset()
 
 
 ADAPTER = FolderKind(
@@ -52,6 +57,13 @@ ADAPTER = FolderKind(
     record=CONFIG_FILE,
     unlisted=frozenset({*_FREE, *ADAPTER_FILES}),
     likely=frozenset({*MODEL_FILES, *TOKENIZER_FILES}),
+    never=frozenset({EXPORT_FILE}),
+)
+EXPORT = FolderKind(
+    words="exported model",
+    record=EXPORT_FILE,
+    unlisted=frozenset({EXPORT_FILE, CONFIG_FILE, MODEL_CARD}),
+    likely=frozenset({*MODEL_FILES, *ONNX_FILES, *TOKENIZER_FILES, "generation_config.json", "model.onnx.data"}),
 )
 
 
@@ -132,7 +144,7 @@ def check_place(path: str | Path, kind: FolderKind = ADAPTER) -> Path:
     found = _names(final) if final.is_dir() else {final.name}
     if not found:
         return final
-    if not final.is_dir() or kind.record not in found:
+    if not final.is_dir() or kind.record not in found or found & kind.never:
         raise AdapterFolderError(
             f"{final} exists and is no {kind.words} of sentlora; it was left untouched. Choose another folder."
         )
@@ -179,11 +191,36 @@ def read_folder(path: str | Path, *, verify: bool = True) -> SentimentConfig:
     except UnicodeDecodeError as error:
         raise AdapterFolderError(f"{place} is not valid JSON, nor UTF-8: {error.reason}. Copy it again.") from error
     config = SentimentConfig.from_json(text, where=str(place))
-    for name in MODEL_FILES if config.settings.get("adapter") == "full" else ADAPTER_FILES:
+    for name in _files_of_model(folder, config):
         _require(folder, name)
     if verify:
         _verify(folder, config)
     return config
+
+
+def export_format(folder: Path) -> str | None:
+    """Return the format of an exported model, ``transformers`` or ``onnx``; None for an adapter folder.
+
+    Raises:
+        AdapterFolderError: If the record of the export is damaged.
+    """
+    place = folder / EXPORT_FILE
+    if not place.is_file():
+        return None
+    try:
+        found = json.loads(place.read_text(encoding="utf-8"))["format"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise AdapterFolderError(f"{place} does not name the model's format. Copy the folder again.") from error
+    if found not in ("transformers", "onnx"):
+        raise AdapterFolderError(f"{place} names the format {found!r}, which this sentlora does not know. Update it.")
+    return str(found)
+
+
+def _files_of_model(folder: Path, config: SentimentConfig) -> tuple[str, ...]:
+    exported = export_format(folder)
+    if exported == "onnx":
+        return ONNX_FILES
+    return MODEL_FILES if exported is not None or config.settings.get("adapter") == "full" else ADAPTER_FILES
 
 
 def _require(folder: Path, name: str) -> None:

@@ -1,4 +1,4 @@
-"""An adapter folder -> the model, the objective and the record of its training."""
+"""An adapter folder, or an exported model -> the model, the objective and the record of its training."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from sentlora.config import SentimentConfig
 from sentlora.console import say
 from sentlora.data.prompts import Prompt
 from sentlora.errors import AdapterFolderError, ConfigError, MissingExtraError
+from sentlora.inference.onnx_model import OnnxModel, onnx_objective
 from sentlora.model import backbone
 from sentlora.model.assembly import objective_for
 from sentlora.model.modes import adapt
@@ -19,7 +20,7 @@ from sentlora.model.probe import has_fresh_head
 from sentlora.model.quantization import check_quantization
 from sentlora.settings import Settings
 from sentlora.sharing.adapter_weights import load_adapter
-from sentlora.sharing.folder import read_folder
+from sentlora.sharing.folder import export_format, read_folder
 from sentlora.sharing.hub import adapter_folder
 from sentlora.sharing.hub_cache import check_base_at_hand, network_forbidden
 from sentlora.sharing.measured import read_log, read_metrics
@@ -28,10 +29,10 @@ from sentlora.sharing.saving import hub_base
 
 @dataclass(frozen=True)
 class LoadedAdapter:
-    """What an adapter folder holds, ready to be used.
+    """What a folder holds, ready to be used.
 
     Attributes:
-        model: The PeftModel, in evaluation mode, on the best device.
+        model: The PeftModel, in evaluation mode, on the best device; of an exported model what it holds.
         objective: Encodes texts and scores them.
         config: The contents of ``sentlora.json``.
         settings: The settings of the training run; ``quantization`` is None where the base model is now loaded in full.
@@ -39,6 +40,7 @@ class LoadedAdapter:
         history: One row per epoch.
         metrics: Headline figures by what they were measured on.
         base_model: Where the base model was found.
+        exported: The format of an exported model, ``transformers`` or ``onnx``; None for an adapter.
     """
 
     model: Any
@@ -49,6 +51,7 @@ class LoadedAdapter:
     history: list[dict[str, float]]
     metrics: dict[str, dict[str, Any]]
     base_model: str
+    exported: str | None = None
 
 
 def load_folder(
@@ -62,7 +65,7 @@ def load_folder(
     verify: bool = True,
     verbose: bool = True,
 ) -> LoadedAdapter:
-    """Read an adapter folder and put its adapter on its base model.
+    """Read an adapter folder and put its adapter on its base model; or read an exported model, which needs none.
 
     Args:
         path: The folder, or the id of a repository on the Hub, from where it is fetched.
@@ -78,21 +81,21 @@ def load_folder(
     Raises:
         AdapterFolderError: If the folder is incomplete, altered, or of another base model.
         BackboneError: If the base model cannot be loaded.
-        ConfigError: If a revision of a folder is asked for.
+        ConfigError: If a revision of a folder is asked for, or a base model for an exported one.
         HubError: If the adapter cannot be fetched.
+        MissingExtraError: If the folder holds an ONNX graph, and onnx or onnxruntime is not installed.
     """
     hub: dict[str, Any] = {"token": token, "local_files_only": local_files_only}
     folder = adapter_folder(path, revision=revision, verify=verify, verbose=verbose, **hub)
     config = read_folder(folder, verify=verify)
+    if (exported := export_format(folder)) is not None:
+        if base_model is not None:
+            raise ConfigError(f"{folder} holds an exported model, which needs no base model. Leave base_model= out.")
+        return _exported(folder, config, exported)
     settings = _with_quantization_at_hand(config.resolved_settings(where=folder), full_precision, verbose)
-    prompt = _prompt_of(config, folder)
+    prompt = prompt_of(config, folder)
     if settings.adapter == "full":
-        base = backbone.load_base(str(folder), config.labels)
-        if has_fresh_head(base):
-            raise AdapterFolderError(
-                f"The weights in {folder} have no head for the {len(config.labels)} labels of its sentlora.json. "
-                "Copy the folder again."
-            )
+        base = _whole_model(folder, config)
         model = backbone.on_best_device(adapt(base, settings))
         found_base = base_model or config.base_model
     else:
@@ -114,6 +117,36 @@ def load_folder(
         )
     log, metrics = read_log(folder), read_metrics(folder)
     return LoadedAdapter(model, objective, config, settings, prompt, log, metrics, found_base)
+
+
+def _exported(folder: Path, config: SentimentConfig, exported: str) -> LoadedAdapter:
+    settings = dataclasses.replace(config.resolved_settings(where=folder), quantization=None)
+    prompt = prompt_of(config, folder)
+    tokenizer = backbone.load_tokenizer(str(folder))
+    model: Any
+    if exported == "onnx":
+        model = OnnxModel(folder, backbone.load_config(str(folder)))
+        objective = onnx_objective(tokenizer, config.labels, settings, prompt, model.config)
+    else:
+        model = backbone.on_best_device(_whole_model(folder, config))
+        objective = objective_for(model, tokenizer, config.labels, settings, prompt)
+    if objective.name != config.objective or model.config.num_labels != len(config.labels):
+        raise AdapterFolderError(
+            f"sentlora.json in {folder} speaks of {config.objective!r} with {len(config.labels)} labels, and its "
+            f"config.json of {objective.name!r} with {model.config.num_labels}. Copy the folder again."
+        )
+    log, metrics = read_log(folder), read_metrics(folder)
+    return LoadedAdapter(model, objective, config, settings, prompt, log, metrics, config.base_model, exported)
+
+
+def _whole_model(folder: Path, config: SentimentConfig) -> Any:
+    base = backbone.load_base(str(folder), config.labels)
+    if has_fresh_head(base):
+        raise AdapterFolderError(
+            f"The weights in {folder} have no head for the {len(config.labels)} labels of its sentlora.json. "
+            "Copy the folder again."
+        )
+    return base
 
 
 def _base_at_hand(config: SentimentConfig, verbose: bool) -> str:
@@ -148,7 +181,12 @@ def _with_quantization_at_hand(settings: Settings, full_precision: bool, verbose
     return dataclasses.replace(settings, quantization=None)
 
 
-def _prompt_of(config: SentimentConfig, folder: Path) -> Prompt | None:
+def prompt_of(config: SentimentConfig, folder: Path) -> Prompt | None:
+    """Return the template of a folder's fields and instruction, or None.
+
+    Raises:
+        AdapterFolderError: If it is no template.
+    """
     try:
         return None if config.prompt is None else Prompt(config.prompt)
     except ConfigError as error:

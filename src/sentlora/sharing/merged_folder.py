@@ -1,74 +1,146 @@
-"""A merged model as a plain transformers folder, written whole or not at all."""
+"""A merged model as a folder of its own, for transformers or ONNX Runtime, written whole or not at all."""
 
 from __future__ import annotations
 
 import copy
 import dataclasses
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from sentlora.config import SentimentConfig
 from sentlora.console import say
-from sentlora.inference.export import ExportReport, merged_copy
-from sentlora.model.backbone import upstream_bars_hidden
+from sentlora.data.prompts import Prompt
+from sentlora.errors import ConfigError
+from sentlora.inference.export import (
+    ExportReport,
+    Sample,
+    check_difference,
+    check_request,
+    compared,
+    merged_copy,
+    random_texts,
+    scores_of,
+)
+from sentlora.inference.onnx_graph import require_onnx, write_graph
+from sentlora.inference.onnx_model import OnnxModel, onnx_objective
+from sentlora.model.backbone import load_config, upstream_bars_hidden
 from sentlora.model.encoding import save_tokenizer
 from sentlora.model.objective import Objective
-from sentlora.sharing.folder import MODEL_FILES, TOKENIZER_FILES, FolderKind, check_place, hashes_of, write_whole
+from sentlora.model.quantization import is_quantized
+from sentlora.sharing.folder import CONFIG_FILE, EXPORT, EXPORT_FILE, check_place, hashes_of, write_whole
+from sentlora.sharing.onnx_note import onnx_note
+from sentlora.sharing.saving import versions, write_card
 
-EXPORT_FILE = "sentlora_export.json"
-EXPORT = FolderKind(
-    words="exported model",
-    record=EXPORT_FILE,
-    unlisted=frozenset({EXPORT_FILE}),
-    likely=frozenset({*MODEL_FILES, *TOKENIZER_FILES, "generation_config.json"}),
-)
+_FEW_TEXTS = 50
 
 
-def export_merged(
+def export_folder(
     path: str | Path,
     model: Any,
     objective: Objective,
     config: SentimentConfig,
     *,
-    texts: Sequence[str] | None = None,
+    format: str = "transformers",
+    quantize: str | None = None,
+    sample: Sample | None = None,
+    tolerance: float | str | None = "default",
     verbose: bool = True,
 ) -> ExportReport:
-    """Write a merged model with its tokenizer and label names, for plain transformers.
+    """Write a merged model with its tokenizer, its label names and ``sentlora.json``.
 
     Args:
         path: The folder; an exported model that is there is replaced.
         model: A PeftModel, which is left as it is, or a model of which every weight was trained.
         objective: Encodes and scores.
-        config: What has to be known to use the adapter; what transformers has no place for goes into
-            ``sentlora_export.json``.
-        texts: What to compare the merged model on; None draws texts of random words.
+        config: What has to be known to use the adapter.
+        format: ``transformers`` or ``onnx``.
+        quantize: ``int8`` for ONNX, or None.
+        sample: What to compare the two models on; None draws texts of random words.
+        tolerance: How far they may be apart, as in :func:`sentlora.inference.export.check_difference`.
         verbose: Print notices.
 
     Returns:
-        How far the merged model is from ``model``.
+        How far the exported model is from ``model``.
 
     Raises:
         AdapterFolderError: If something else is in the way, or the place cannot be written to.
         BackboneError: If the base model of a quantised one cannot be loaded.
+        ConfigError: If a value cannot be, the model writes its answers, or the difference is above the tolerance;
+            then nothing is written.
+        MissingExtraError: If onnx or onnxruntime is not installed.
     """
+    check_request(format, quantize, tolerance)
+    if format == "onnx":
+        _check_onnx(config)
     check_place(path, EXPORT)  # before a base model is loaded for nothing
-    merged, report = merged_copy(model, objective, config, texts)
+    sample = Sample(random_texts(objective.tokenizer), own=False) if sample is None else sample
+    merged, before = merged_copy(model, objective, config, sample.texts)
+    # Weights in 8 or 4 bits are another model than the merged one, which is what the exported one should be.
+    over_bits = is_quantized(model)
+    expected = scores_of(merged, objective, sample.texts) if over_bits or format != "onnx" else before
+    quantization = config.settings.get("quantization") if over_bits else None
+    about: dict[str, Any] = {"quantization": quantization, "format": format, "quantize": quantize}
     tokenizer = _tokenizer_for(objective, config)
+    reports: list[ExportReport] = []
 
     def fill(folder: Path) -> None:
-        with upstream_bars_hidden():
-            merged.save_pretrained(folder, max_shard_size="1TB")
+        _write_model(merged, objective, folder, format, quantize)
         save_tokenizer(tokenizer, folder)
-        record = _record(config, report) | {"files": hashes_of(folder, besides=())}
-        (folder / EXPORT_FILE).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        if format == "onnx":
+            write_card(folder, onnx_note(config, merged.config.is_encoder_decoder))
+        found = _scores_in(folder, objective, config, sample.texts) if format == "onnx" else expected
+        check_difference(compared(expected if over_bits else before, found, sample, config, **about), tolerance)
+        reports.append(compared(before, found, sample, config, **about))
+        _write_records(folder, config, reports[0])
 
     final = write_whole(path, fill, EXPORT)
-    say(f"{final}: {report}", verbose=verbose)
-    for note in _notes(config):
+    say(f"{final}: {reports[0]}", verbose=verbose)
+    for note in _notes(config, reports[0]):
         say(f"Note: {note}", verbose=verbose)
-    return report
+    return reports[0]
+
+
+def _check_onnx(config: SentimentConfig) -> None:
+    require_onnx()
+    if config.decode == "generate":
+        raise ConfigError(
+            "A model in ONNX scores the label words and writes no text of its own; this one is set to "
+            "decode='generate'. Evaluate it with set_params(decode='score') first, and export that."
+        )
+
+
+def _write_model(merged: Any, objective: Objective, folder: Path, format: str, quantize: str | None) -> None:
+    if format == "onnx":
+        write_graph(merged, objective, folder, quantize)
+        merged.config.save_pretrained(folder)
+        return
+    with upstream_bars_hidden():
+        merged.save_pretrained(folder, max_shard_size="1TB")
+
+
+def _scores_in(folder: Path, objective: Objective, config: SentimentConfig, texts: list[str]) -> np.ndarray:
+    """Return the logits that the graph in a folder gives, by the very way in which ``load`` takes."""
+    model = OnnxModel(folder, load_config(str(folder)))
+    settings = config.resolved_settings(where=folder)
+    prompt = None if config.prompt is None else Prompt(config.prompt)
+    own = onnx_objective(objective.tokenizer, config.labels, settings, prompt, model.config)
+    return scores_of(model, own, texts)
+
+
+def _write_records(folder: Path, config: SentimentConfig, report: ExportReport) -> None:
+    hashes = hashes_of(folder, besides=EXPORT.unlisted)
+    kept = dataclasses.replace(config, versions=versions(), files=hashes)
+    (folder / CONFIG_FILE).write_text(kept.to_json(), encoding="utf-8")
+    record = {
+        "format": report.format,
+        "quantize": report.quantize,
+        "comparison": dataclasses.asdict(report),
+        "files": hashes,
+    }
+    (folder / EXPORT_FILE).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _tokenizer_for(objective: Objective, config: SentimentConfig) -> Any:
@@ -80,28 +152,24 @@ def _tokenizer_for(objective: Objective, config: SentimentConfig) -> Any:
     return tokenizer
 
 
-def _record(config: SentimentConfig, report: ExportReport) -> dict[str, Any]:
-    kept = ("base_model", "base_revision", "max_length", "truncation", "objective", "prompt", "temperature")
-    return {
-        **{name: getattr(config, name) for name in (*kept, "threshold")},
-        "labels": config.labels.to_dict(),
-        "comparison": dataclasses.asdict(report),
-    }
-
-
-def _notes(config: SentimentConfig) -> list[str]:
-    """Return what the classifier does and plain transformers does not."""
+def _notes(config: SentimentConfig, report: ExportReport) -> list[str]:
+    """Return what the classifier does and plain transformers or ONNX Runtime does not, and what was not checked."""
     notes = []
+    other = "plain ONNX Runtime" if report.format == "onnx" else "plain transformers"
     if config.temperature != 1.0:
-        notes.append(
-            f"the temperature {config.temperature:g} is left out: plain transformers takes the softmax of the logits."
-        )
+        notes.append(f"the temperature {config.temperature:g} is left out: {other} takes the softmax of the logits.")
     if config.threshold is not None:
-        notes.append(
-            f"the threshold {config.threshold:g} is left out: plain transformers chooses the most probable label."
-        )
-    if config.truncation == "head-tail":
+        notes.append(f"the threshold {config.threshold:g} is left out: {other} chooses the most probable label.")
+    if config.truncation == "head-tail" and report.format == "transformers":
         notes.append(f"transformers cuts off the end of a text over {config.max_length} tokens, not its middle.")
     if config.objective != "classification":
-        notes.append(f"the model expects each text inside the prompt that {EXPORT_FILE} holds.")
+        notes.append(f"the model expects each text inside the prompt that {CONFIG_FILE} holds.")
+    if notes:
+        notes.append("SentimentLoRA.load(folder) does all of this.")
+    if report.quantize is not None and (not report.own_texts or report.n_texts < _FEW_TEXTS):
+        few = f"{report.n_texts:,} texts" if report.own_texts else "random words"
+        notes.append(
+            f"what {report.quantize} costs was looked at on {few} only. Pass labelled texts of your own, a hundred or "
+            "more: texts=... (--texts FILE)."
+        )
     return notes

@@ -14,11 +14,26 @@ from sentlora.config import SentimentConfig
 from sentlora.model.backbone import ALIASES, upstream_bars_hidden
 from sentlora.model.encoding import save_tokenizer
 from sentlora.model.variants import save_portable
-from sentlora.sharing.folder import CONFIG_FILE, LOG_FILE, METRICS_FILE, MODEL_CARD, read_folder, write_folder
+from sentlora.sharing.folder import (
+    CONFIG_FILE,
+    EXPORT,
+    LOG_FILE,
+    METRICS_FILE,
+    MODEL_CARD,
+    export_format,
+    read_folder,
+    write_folder,
+    write_whole,
+)
 from sentlora.sharing.measured import VALIDATION, read_metrics
 from sentlora.sharing.model_card import model_card
 
 _PACKAGES = ("sentlora", "torch", "transformers", "peft")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the libraries that write a folder."""
+    return {name: version(name) for name in _PACKAGES}
 
 
 def save_adapter(
@@ -46,7 +61,7 @@ def save_adapter(
     Raises:
         AdapterFolderError: If something else is in the way, or the place cannot be written to.
     """
-    config = _as_read(dataclasses.replace(config, versions={name: version(name) for name in _PACKAGES}))
+    config = _as_read(dataclasses.replace(config, versions=versions()))
     is_adapter = hasattr(model, "peft_config")
     measured = {name: dict(figures) for name, figures in metrics.items() if figures is not None}
 
@@ -66,12 +81,12 @@ def save_adapter(
 
 
 def save_decision(path: str | Path, *, temperature: float, threshold: float | None, threshold_rule: str | None) -> Path:
-    """Write an adapter folder anew with another temperature and threshold; its weights are copied as they are.
+    """Write a folder anew with another temperature and threshold; its weights are copied as they are.
 
     What was measured with another threshold is left out of ``metrics.json`` and the card.
 
     Args:
-        path: The adapter folder.
+        path: The adapter folder, or that of an exported model.
         temperature: Divides the logits.
         threshold: Probability from which the positive class is predicted, or None.
         threshold_rule: What it was chosen for, or None.
@@ -89,10 +104,20 @@ def save_decision(path: str | Path, *, temperature: float, threshold: float | No
         metrics = {name: figures for name, figures in metrics.items() if name == VALIDATION}
     changed = dataclasses.replace(config, temperature=temperature, threshold=threshold, threshold_rule=threshold_rule)
 
-    def fill(folder: Path) -> None:
+    def copy_files(folder: Path) -> None:
         for file in source.iterdir():
             if file.is_file() and file.name != CONFIG_FILE:
                 shutil.copy2(file, folder / file.name)
+
+    def fill_export(folder: Path) -> None:
+        copy_files(folder)
+        (folder / CONFIG_FILE).write_text(changed.to_json(), encoding="utf-8")
+
+    if export_format(source) is not None:
+        return write_whole(source, fill_export, EXPORT)
+
+    def fill(folder: Path) -> None:
+        copy_files(folder)
         write_card(folder, model_card(changed, hub_base(config), metrics))
         write_metrics(folder, metrics)
 

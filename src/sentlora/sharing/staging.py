@@ -17,6 +17,7 @@ from sentlora.sharing.folder import (
     LOG_FILE,
     METRICS_FILE,
     MODEL_CARD,
+    export_format,
     read_folder,
     write_folder,
 )
@@ -60,6 +61,11 @@ def stage(
         ConfigError: If the base model is a folder, and its id on the Hub is not given.
     """
     config = read_folder(folder)
+    if export_format(folder) is not None:
+        raise AdapterFolderError(
+            f"{folder} holds an exported model and no adapter. Push the adapter folder that it was exported from; a "
+            "merged transformers folder goes to the Hub with `hf upload`."
+        )
     if foreign := sorted(set(config.files) - SHARED_FILES):
         raise AdapterFolderError(
             f"The adapter in {folder} needs the file {foreign[0]!r}, which is none of those that are shared: "

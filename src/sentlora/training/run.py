@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,14 @@ from transformers import EvalPrediction, TrainerCallback, TrainingArguments
 from sentlora.console import say
 from sentlora.labels import LabelMap
 from sentlora.model.backbone import upstream_bars_hidden
-from sentlora.model.frozen_features import FrozenFeatures, cached_body, frozen_features
+from sentlora.model.dropout import quick_dropout
 from sentlora.model.objective import Objective
 from sentlora.model.probe import has_fresh_head, start_from_probe
 from sentlora.settings import Settings
 from sentlora.training.arguments import ONE_CYCLE, check_arguments, has_bf16, training_arguments
 from sentlora.training.epoch_table import remark_on_overfitting
+from sentlora.training.micro_batches import tokens_to_cut_to
+from sentlora.training.prefix_cache import computed_once
 from sentlora.training.trainer import EncodedRows, TrainingData, build_trainer, class_weight_tensor
 from sentlora.training.validation_scores import Scores, ValidationScores
 
@@ -88,8 +90,7 @@ def train(
         arguments = args
         if arguments is None:
             lasting = output_dir is not None
-            # What an encoder gains from bfloat16 was not measured; T5 was pretrained in it.
-            bf16 = model.config.is_encoder_decoder and has_bf16(model.device)
+            bf16 = has_bf16(model.device)
             arguments = training_arguments(settings, folder, checkpoints=lasting, bf16=bf16, verbose=verbose)
         check_arguments(arguments, resume=resume, model_type=model.config.model_type)
         nothing = arguments.num_train_epochs == 0 and arguments.max_steps <= 0
@@ -98,10 +99,7 @@ def train(
         weights = None
         if settings.class_weights is not None:
             weights = class_weight_tensor(settings.class_weights, labels, [row["labels"] for row in data.train.rows])
-        body: AbstractContextManager[None] = nullcontext()
-        if settings.adapter == "head" and (cached := _cached(model, objective, data, verbose=verbose)) is not None:
-            objective, data, body = FrozenFeatures(objective), cached, cached_body(model)
-        with body:
+        with computed_once(model, objective, data, settings, arguments, verbose=verbose) as (objective, data):
             # A checkpoint brings the head of the run that it continues.
             if settings.head_start == "probe" and settings.train_head and not resume and has_fresh_head(model):
                 start_from_probe(model, objective, data.train.rows, class_weights=weights, seed=settings.seed)
@@ -116,32 +114,22 @@ def train(
                 compute_metrics=seen,
                 class_weights=weights,
                 early_stopping=settings.early_stopping,
+                cut_to=tokens_to_cut_to(settings, model.device),
                 callbacks=(seen, *callbacks),
                 verbose=verbose,
             )
-            with upstream_bars_hidden():
-                trainer.train(resume_from_checkpoint=resume or None)
+            try:
+                with upstream_bars_hidden(), quick_dropout(model):
+                    trainer.train(resume_from_checkpoint=resume or None)
+            finally:
+                # With bf16 or fp16 upstream leaves a model that goes on computing so, in prediction too.
+                trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
         best = trainer.state.best_global_step if arguments.load_best_model_at_end else None
         kept = seen.at(best if arguments.load_best_model_at_end else trainer.state.global_step)
         row = table.row_at(best)
         if (remark := remark_on_overfitting(table.rows, row)) is not None:
             say(f"Note: {remark}", verbose=verbose)
         return TrainingOutcome(table.rows, row, kept)
-
-
-def _cached(model: Any, objective: Objective, data: TrainingData, *, verbose: bool) -> TrainingData | None:
-    splits = {}
-    for name, split in (("train", data.train), ("validation", data.validation)):
-        rows = frozen_features(model, objective, split.rows, verbose=verbose)
-        if rows is None:
-            say(
-                "The head reads more than one token's state, or a part of the body is new and trains with it, so every "
-                "epoch computes the whole model.",
-                verbose=verbose,
-            )
-            return None
-        splits[name] = EncodedRows(rows, [row["labels"] for row in rows])
-    return TrainingData(**splits)
 
 
 @contextmanager

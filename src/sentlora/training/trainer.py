@@ -1,19 +1,22 @@
 """The only place where a Trainer is built.
 
 The subclasses here change few things of upstream: the order of rows in length-grouped batches,
-that a CPU takes a large batch in parts, that a non-finite loss stops the run instead of being
+that a batch may be taken in parts, that a non-finite loss stops the run instead of being
 averaged away, and that a text-to-text model is evaluated by its scores of the labels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from accelerate.utils import DistributedType
 from peft.optimizers import create_loraplus_optimizer
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import Dataset, Sampler
 from transformers import (
     EarlyStoppingCallback,
@@ -30,9 +33,11 @@ from sentlora.errors import ConfigError, LabelError, NonFiniteLossError
 from sentlora.labels import LabelMap
 from sentlora.model.label_words import IGNORED, LabelWordsObjective
 from sentlora.model.objective import Features, Objective
+from sentlora.model.token_budget import tokens_of_a_pass
 from sentlora.training.arguments import seq2seq_arguments
 from sentlora.training.epoch_table import EpochTable
-from sentlora.training.micro_batches import TOKENS_ON_CPU, micro_batches
+from sentlora.training.micro_batches import micro_batches
+from sentlora.training.progress_lines import ProgressLines
 from sentlora.training.sampler import LengthGroupedSampler
 
 # What the authors of LoRA+ recommend.
@@ -73,6 +78,7 @@ class TrainingData:
 class _SentimentTrainer(Trainer):
     one_cycle = False
     lora_plus = False
+    cut_to: int | None = None
     optimizer: Any
     lr_scheduler: Any
 
@@ -119,13 +125,15 @@ class _SentimentTrainer(Trainer):
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
         parts = [inputs]
-        if self.args.device.type == "cpu" and self.args.world_size <= 1:
+        if self.cut_to is not None and self._may_cut(model):
             # The loss is divided by the items of the whole step, so the gradients of the parts add up to its own.
             num_items_in_batch = _items(inputs["labels"]) if num_items_in_batch is None else num_items_in_batch
-            parts = micro_batches(inputs, TOKENS_ON_CPU)
-        loss = torch.stack(
-            [super(_SentimentTrainer, self).training_step(model, part, num_items_in_batch) for part in parts]
-        ).sum()
+            parts = micro_batches(inputs, self.cut_to, per_pass=tokens_of_a_pass(self.args.device))
+        # Processes may have cut their shares into unequal numbers of parts: each sends its gradients with its last.
+        with model.no_sync() if len(parts) > 1 and isinstance(model, DistributedDataParallel) else nullcontext():
+            losses = [super(_SentimentTrainer, self).training_step(model, p, num_items_in_batch) for p in parts[:-1]]
+        losses.append(super().training_step(model, parts[-1], num_items_in_batch))
+        loss = torch.stack(losses).sum()
         if not torch.isfinite(loss):
             raise NonFiniteLossError(
                 f"The training loss became {loss.item()} at step {self.state.global_step + 1}. "
@@ -133,6 +141,11 @@ class _SentimentTrainer(Trainer):
                 + (", or train without fp16." if self.args.fp16 else ", or look for broken rows in the data.")
             )
         return loss
+
+    def _may_cut(self, model: Any) -> bool:
+        """Tell whether several passes make one step; where weights are sharded, processes must pass equally often."""
+        alone = self.accelerator.distributed_type == DistributedType.NO and not self.accelerator.has_lomo_optimizer
+        return alone or isinstance(model, DistributedDataParallel)
 
 
 class _LabelWordsTrainer(_SentimentTrainer, Seq2SeqTrainer):
@@ -163,6 +176,7 @@ def build_trainer(
     early_stopping: int | None = None,
     one_cycle: bool = False,
     lora_plus: bool = False,
+    cut_to: int | None = None,
     callbacks: Sequence[TrainerCallback] = (),
     verbose: bool = True,
 ) -> tuple[Trainer, EpochTable]:
@@ -178,6 +192,8 @@ def build_trainer(
         early_stopping: Epochs without improvement before stopping, or None.
         one_cycle: Follow torch's OneCycleLR (Smith and Topin 2017, arXiv:1708.07120), whatever ``args`` says.
         lora_plus: Let the matrices B learn 16 times as fast as the matrices A (Hayou et al. 2024, arXiv:2402.12354).
+        cut_to: Padded tokens of a part of a batch, at most; None takes every batch whole. Nothing is cut where several
+            devices share the weights among them.
         callbacks: Further callbacks, after ours.
         verbose: Print the row of each epoch.
 
@@ -211,10 +227,12 @@ def build_trainer(
         trainer.objective = objective
     else:
         trainer = _SentimentTrainer(**parts, args=args)
-    trainer.one_cycle, trainer.lora_plus = one_cycle, lora_plus
+    trainer.one_cycle, trainer.lora_plus, trainer.cut_to = one_cycle, lora_plus, cut_to
     trainer.remove_callback(PrinterCallback)  # it would print the raw log dictionaries beside our table
     if trainer.pop_callback(ProgressCallback) is not None:
         trainer.add_callback(_BarOnly)
+    elif verbose and trainer.is_world_process_zero():
+        trainer.add_callback(ProgressLines())
     # In a notebook upstream draws the same table itself, in HTML.
     drawn = any("Notebook" in type(callback).__name__ for callback in trainer.callback_handler.callbacks)
     table.verbose = verbose and not drawn

@@ -1,0 +1,215 @@
+"""A file of rows read part by part: the values and the checks of reading it whole, in bounded memory."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow.parquet as pq
+
+from sentlora.data.files import (
+    AS_STRINGS,
+    check_beginning,
+    check_is_table,
+    checked_cells,
+    delimited_faults,
+    delimiter_of,
+    mismatch,
+    not_utf8,
+    objects,
+    parquet_faults,
+    read_table,
+    rows_of_json,
+)
+from sentlora.data.headers import is_texty
+from sentlora.data.text import replace_lone_surrogates
+from sentlora.errors import DataError
+
+_BLOCK = 1 << 20
+_HEAD = 200
+
+
+@dataclass(frozen=True)
+class FileOfRows:
+    """What one look through a file of rows found.
+
+    Attributes:
+        path: The file.
+        n_rows: Its rows.
+        columns: A frame without rows: the columns of all parts, each with the type that holds all its values.
+        sample: A frame of one row: of each column a string that is no number, None where there is none.
+    """
+
+    path: Path
+    n_rows: int
+    columns: pd.DataFrame = field(compare=False)
+    sample: pd.DataFrame = field(compare=False)
+
+    def parts(self, rows: int, start: int = 0) -> Iterator[pd.DataFrame]:
+        """Read the file part by part.
+
+        Args:
+            rows: Of each part, at most.
+            start: Rows at the beginning that are left out.
+
+        Yields:
+            The rows as reading the whole file gives them, lone surrogates replaced; their index is their position
+            in the file, counted from 0. Of a file without rows one frame without rows.
+
+        Raises:
+            DataError: If the file cannot be read.
+        """
+        for part in _parts(self.path, rows):
+            if part.index.stop > start or not self.n_rows:
+                rest = part[max(0, start - part.index.start) :]
+                yield _repaired(rest.reindex(columns=self.columns.columns).astype(self.columns.dtypes))
+
+
+def look_through(path: str | Path, rows: int) -> FileOfRows:
+    r"""Read a file of rows once, and note what is in it.
+
+    Args:
+        path: Ends in .csv, .tsv, .jsonl, .json or .parquet.
+        rows: That are held in memory at a time.
+
+    Raises:
+        DataError: If there is no such file, its content is not what the suffix says, or it cannot be decoded.
+
+    Example:
+        >>> import tempfile
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = Path(folder.name, "reviews.csv")
+        >>> _ = path.write_text("id,review\n1,Fine.\n2,Poor.\n")
+        >>> found = look_through(path, rows=1)
+        >>> found.n_rows, [part["review"].tolist() for part in found.parts(1)]
+        (2, [['Fine.'], ['Poor.']])
+        >>> folder.cleanup()
+    """
+    path = Path(path)
+    n_rows = 0
+    columns: dict[Any, pd.Series] = {}
+    sample: dict[Any, str | None] = {}
+    for part in _parts(path, rows):
+        n_rows += len(part)
+        if not part.columns.is_unique:
+            twice = part.columns[part.columns.duplicated()][0]
+            raise DataError(f"Two columns of {path.name!r} are called {twice!r}; rename one of them.")
+        for name in part.columns:
+            none = part[name][:0]
+            # The type of both together: whole numbers, with a gap in a later part, are floats.
+            columns[name] = pd.concat([columns[name], none]) if name in columns else none
+            if sample.get(name) is None:
+                sample[name] = _texty_cell(part[name])
+    return FileOfRows(path, n_rows, pd.DataFrame(columns), pd.DataFrame([sample], dtype=object))
+
+
+def _texty_cell(column: pd.Series) -> str | None:
+    if not is_texty(column):
+        return None
+    return next(
+        value for value in column.tolist() if isinstance(value, str) and is_texty(pd.Series([value], dtype=object))
+    )
+
+
+def _repaired(frame: pd.DataFrame) -> pd.DataFrame:
+    for name in frame.select_dtypes(["object", "string"]).columns:
+        # What cannot be encoded could be scored, but not be written out again.
+        cells = [replace_lone_surrogates(cell) if isinstance(cell, str) else cell for cell in frame[name]]
+        frame[name] = pd.Series(cells, index=frame.index, dtype=frame[name].dtype)
+    return frame
+
+
+def _parts(path: Path, rows: int) -> Iterator[pd.DataFrame]:
+    """Yield the rows of a file, at least one frame, as they were read, with their positions for an index."""
+    check_is_table(path)
+    with path.open("rb") as file:
+        check_beginning(path, _head(file))
+    kinds = {".parquet": _parquet_parts, ".jsonl": _json_parts, ".json": _sliced}
+    row = 0
+    for part in kinds.get(path.suffix.lower(), _delimited_parts)(path, rows):
+        part.index = pd.RangeIndex(row, row + len(part))
+        row += len(part)
+        yield part
+
+
+def _head(file: Any) -> bytes:
+    """Return the first bytes, and as many more as there are blanks at the beginning."""
+    content: bytes = file.read(_HEAD)
+    while not content.strip() and (more := file.read(_BLOCK)):
+        content = content[:_HEAD] + more
+    return content
+
+
+def _check_encoding(path: Path) -> None:
+    """Read a file of text once, block by block, before pandas reads it in its own way."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    lines = position = 0
+    with path.open("rb") as file:
+        block = b"-"
+        while block:
+            block = file.read(_BLOCK)
+            if b"\x00" in block:
+                raise mismatch(path, "binary data")
+            waiting = len(decoder.getstate()[0])  # the beginning of a character that the last block ends with
+            try:
+                decoder.decode(block, final=not block)
+            except UnicodeDecodeError as error:
+                line = lines + error.object.count(b"\n", 0, error.start) + 1
+                place = position - waiting + error.start
+                raise not_utf8(path, error.object[error.start], place, line) from error
+            lines += block.count(b"\n")
+            position += len(block)
+
+
+def _delimited_parts(path: Path, rows: int) -> Iterator[pd.DataFrame]:
+    _check_encoding(path)
+    with path.open(encoding="utf-8-sig", newline="\n") as lines:
+        header = next((line for line in lines if line.strip()), "")
+    delimiter = delimiter_of(path, header)
+    row = 0
+    with path.open(encoding="utf-8-sig", newline="") as text, path.open(encoding="utf-8-sig", newline="") as again:
+        with delimited_faults(path, delimiter, lambda: again):
+            reader = pd.read_csv(text, sep=delimiter, chunksize=rows, **AS_STRINGS)
+        while True:
+            with delimited_faults(path, delimiter, lambda: again):
+                part = next(reader, None)
+            if part is None:
+                return
+            yield checked_cells(path, part, row)
+            row += len(part)
+
+
+def _json_parts(path: Path, rows: int) -> Iterator[pd.DataFrame]:
+    _check_encoding(path)
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    with path.open(encoding="utf-8-sig", newline="\n") as lines:
+        found = rows_of_json(path, lines, head)
+        while part := list(islice(found, rows)):
+            yield objects(part)
+
+
+def _parquet_parts(path: Path, rows: int) -> Iterator[pd.DataFrame]:
+    with parquet_faults(path), pq.ParquetFile(path) as file:
+        empty = file.schema_arrow.empty_table().to_pandas()
+    yield empty.reset_index(drop=True)
+    with pq.ParquetFile(path) as file:
+        batches = file.iter_batches(rows)
+        while True:
+            with parquet_faults(path):
+                batch = next(batches, None)
+            if batch is None:
+                return
+            yield batch.to_pandas().reset_index(drop=True)
+
+
+def _sliced(path: Path, rows: int) -> Iterator[pd.DataFrame]:
+    """Read a file whose rows do not stand one behind the other: whole, at once."""
+    frame = read_table(path)
+    for start in range(0, max(1, len(frame)), rows):
+        yield frame[start : start + rows]
