@@ -7,6 +7,7 @@ A ratio is taken inside each round, and the median of these ratios is what is re
 from __future__ import annotations
 
 import argparse
+import shlex
 import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -85,7 +86,13 @@ def benchmark(
         by_round = [mine / other for mine, other in zip(rates[goal.way], rates[goal.reference], strict=True)]
         figure = spread(by_round)
         ratios.append({**asdict(goal), **figure, "reached": figure["median"] >= goal.at_least})
-    return {"benchmark": name, "unit": unit, "machine": machine(), "ways": rows, "ratios": ratios}
+    found = {"benchmark": name, "unit": unit, "command": command_line(), "machine": machine()}
+    return {**found, "ways": rows, "ratios": ratios}
+
+
+def command_line() -> str:
+    """Return the command that was typed, as a reader can type it again."""
+    return shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
 
 
 def cells(result: Mapping[str, Any]) -> list[list[str]]:
@@ -102,12 +109,24 @@ def cells(result: Mapping[str, Any]) -> list[list[str]]:
 def report(result: Mapping[str, Any], folder: Path | None) -> None:
     """Print a result, and write it to ``folder`` where there is one."""
     show(f"{result['benchmark']}, {result['unit']}", cells(result))
+    for title, table in result.get("tables", {}).items():
+        show(title, table)
     if folder is not None:
         write_json(folder / f"{result['benchmark']}.json", result)
         print(f"Written: {folder / result['benchmark']}.json\n")
 
 
-def options(description: str | None, *, rounds: int | None = 3) -> argparse.ArgumentParser:
+def report_tables(name: str, tables: Mapping[str, list[list[str]]], folder: Path | None, **figures: Any) -> None:
+    """Print tables that compare no ways, and write them with their figures to ``folder`` where there is one."""
+    for title, table in tables.items():
+        show(title, table)
+    if folder is not None:
+        found = {"benchmark": name, "command": command_line(), "machine": machine(), "tables": tables, **figures}
+        write_json(folder / f"{name}.json", found)
+        print(f"Written: {folder / name}.json\n")
+
+
+def options(description: str | None, *, rounds: int | None = 5) -> argparse.ArgumentParser:
     """Build the options that every benchmark has."""
     parser = argparse.ArgumentParser(description=(description or "").splitlines()[0])
     if rounds is not None:

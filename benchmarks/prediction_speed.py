@@ -1,46 +1,64 @@
-"""Texts per second of prediction: ``SentimentLoRA.predict_proba`` against a transformers pipeline.
+"""Texts per second of prediction: ``SentimentLoRA.predict_proba`` against what a user would otherwise pick.
 
-    python benchmarks/prediction_speed.py
+    python benchmarks/prediction_speed.py               # both of these, one after the other
+    python benchmarks/prediction_speed.py --data mixed  # 500 short texts (SST-2) and 100 long ones (IMDb), shuffled
+    python benchmarks/prediction_speed.py --data imdb   # long texts alone
 
-Half of the texts are SST-2 sentences (of the validation split, and where these do not suffice of train), half IMDb
-reviews, shuffled; both ways cut them to 512 tokens (--max-length), as the pipeline does when left to itself. The
-pipeline gets the merged model, as a user would give it, in batches of 32. What is predicted does not matter for the
-speed, so the adapter is not trained but random; labels and scores of the two ways must agree all the same, or this
-exits with 1.
+All ways cut texts to 512 tokens (--max-length), as the pipeline does when left to itself. The pipeline gets the merged
+model, as a user would give it, in batches of 32 and one by one. What is predicted does not matter for the speed, so the
+adapter is not trained but random; labels and scores of the two must agree all the same, or this exits with 1.
+sentence-transformers and SetFit run the same base model, where they are installed; the first only embeds the texts.
+
+The share of the peak: the floating-point operations that the texts need without padding (matrix products of the linear
+layers and of the attention), per second, over those of a product of two 2048 x 2048 matrices in single precision,
+measured right before each way, in each round.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import importlib.util
 import random
+import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from transformers import pipeline
 
-from harness import Goal, Way, benchmark, options, output_folder, report
+from harness import Goal, Way, benchmark, options, output_folder, report, spread
 from sentlora import SentimentLoRA
+from sentlora.model.backbone import resolve_base
 from slices import load_or_skip, same_lengths
 
-BATCH_SIZE = 32
 TOLERANCE = 1e-4
-PIPELINE, OURS = "pipeline, batch_size=32", "sentlora"
+PIPELINE, ONE_BY_ONE, OURS = "pipeline, batch_size=32", "pipeline, batch_size=1", "sentlora"
+EMBEDDING, SETFIT = "sentence-transformers, encode", "SetFit, predict"
+GOALS = {
+    "mixed": (Goal(OURS, PIPELINE, 6), Goal(OURS, ONE_BY_ONE, 3)),
+    "imdb": (Goal(OURS, PIPELINE, 1.9), Goal(OURS, ONE_BY_ONE)),
+}
+_PEAK_SIDE, _PEAK_REPEATS = 2048, 3
 
 
-def mixed_texts(n: int) -> list[str] | None:
-    """Return SST-2 and IMDb texts, half of each, shuffled; None where one of them cannot be had."""
-    sst2, imdb = load_or_skip("sst2"), load_or_skip("imdb")
-    if sst2 is None or imdb is None:
+def texts_of(data: str, n_short: int, n_long: int) -> list[str] | None:
+    """Return the texts of a data set, shuffled; None where they cannot be had."""
+    imdb = load_or_skip("imdb")
+    if imdb is None:
         return None
-    reviews, sentences, more = imdb["test"]["text"][:], sst2["validation"]["text"][:], sst2["train"]["text"][:]
-    found = [reviews[row] for row in same_lengths(reviews, n - n // 2)]
-    found += [sentences[row] for row in same_lengths(sentences, n // 2)]
-    found += [more[row] for row in same_lengths(more, n - len(found))]
+    reviews = imdb["test"]["text"][:]
+    found = [reviews[row] for row in same_lengths(reviews, n_long)]
+    if data == "mixed":
+        sst2 = load_or_skip("sst2")
+        if sst2 is None:
+            return None
+        sentences = sst2["validation"]["text"][:]
+        found += [sentences[row] for row in same_lengths(sentences, n_short)]
     random.Random(0).shuffle(found)
     return found
 
@@ -66,7 +84,6 @@ def plain_pipeline(clf: SentimentLoRA) -> Any:
         "text-classification",
         model=merged,
         tokenizer=clf._objective.tokenizer,
-        batch_size=BATCH_SIZE,
         truncation=True,
         max_length=clf.settings_.max_length,
         top_k=None,
@@ -74,15 +91,74 @@ def plain_pipeline(clf: SentimentLoRA) -> Any:
     )
 
 
-def timed(run: Callable[[], Any], n: int, kept: dict[str, Any], name: str) -> float:
-    """Predict once, keep what came out, and return the rate."""
+def others(base: str, max_length: int) -> dict[str, Callable[[Sequence[str]], Any]]:
+    """Return the ways that need a package of their own, of those that are installed."""
+    found: dict[str, Callable[[Sequence[str]], Any]] = {}
+    for name, package in ((EMBEDDING, "sentence_transformers"), (SETFIT, "setfit")):
+        if importlib.util.find_spec(package) is None:
+            print(f"{name}: {package} is not installed")
+            continue
+        from sentence_transformers import SentenceTransformer
+
+        body = SentenceTransformer(resolve_base(base))
+        body.max_seq_length = max_length
+        if package == "sentence_transformers":
+            found[name] = lambda texts, body=body: body.encode(list(texts), batch_size=32, show_progress_bar=False)
+            continue
+        from setfit import SetFitModel
+        from sklearn.linear_model import LogisticRegression
+
+        head = LogisticRegression().fit(body.encode(["good", "bad"], show_progress_bar=False), [1, 0])
+        model = SetFitModel(model_body=body, model_head=head)
+        found[name] = lambda texts, model=model: model.predict(list(texts), show_progress_bar=False)
+    return found
+
+
+@dataclass(frozen=True)
+class Work:
+    """The floating-point operations that some texts need, and the peak of the machine."""
+
+    operations: float
+    device: Any
+
+    def share(self, seconds: float, peak: float) -> float:
+        """Return the share of the peak that work in so many seconds reaches."""
+        return self.operations / seconds / peak
+
+    def peak(self) -> float:
+        """Measure operations per second of a large matrix product: the median of some."""
+        left, right = (torch.rand(_PEAK_SIDE, _PEAK_SIDE, device=self.device) for _ in range(2))
+        rates = []
+        for _ in range(_PEAK_REPEATS + 1):
+            begun = time.perf_counter()
+            (left @ right)[0, 0].item()  # waits for an accelerator
+            rates.append(2 * _PEAK_SIDE**3 / (time.perf_counter() - begun))
+        return statistics.median(rates[1:])
+
+
+def work_of(model: Any, lengths: Sequence[int]) -> Work:
+    """Count the operations of an encoder with a head, for texts of so many tokens, without padding."""
+    linear = [(name, m) for name, m in model.named_modules() if isinstance(m, torch.nn.Linear)]
+    sizes = {name: 2 * m.in_features * m.out_features for name, m in linear}
+    once = sum(size for name, size in sizes.items() if "pooler" in name or "classifier" in name)
+    each_token = sum(sizes.values()) - once
+    config = model.config
+    pairs = 2 * 2 * config.hidden_size * config.num_hidden_layers  # queries with keys, then weights with values
+    operations = sum(once + each_token * length + pairs * length**2 for length in lengths)
+    return Work(float(operations), model.device)
+
+
+def timed(run: Callable[[], Any], n: int, work: Work, kept: dict[str, Any], name: str) -> dict[str, float]:
+    """Predict once, keep what came out, and return the rate and its share of the peak."""
+    peak = work.peak()
     begun = time.perf_counter()
     kept[name] = run()
-    return n / (time.perf_counter() - begun)
+    seconds = time.perf_counter() - begun
+    return {"rate": n / seconds, "peak": peak, "share": work.share(seconds, peak)}
 
 
 def compare(clf: SentimentLoRA, kept: dict[str, Any]) -> dict[str, float]:
-    """Tell how far the two ways are from each other."""
+    """Tell how far the pipeline and this library are from each other."""
     theirs = np.array(
         [[score[label] for label in clf.classes_] for score in map(_by_label, kept[PIPELINE])], dtype=np.float64
     )
@@ -99,31 +175,51 @@ def _by_label(answer: list[dict[str, Any]]) -> dict[str, float]:
     return {score["label"]: score["score"] for score in answer}
 
 
-def measure(args: argparse.Namespace) -> int:
-    """Measure both ways and return the exit status."""
-    n = 32 if args.smoke else args.texts
-    texts = mixed_texts(n)
+def shares(result: dict[str, Any]) -> list[list[str]]:
+    """Lay the shares of the peak out."""
+    table = [["", "of the peak", "min", "max", "peak, GFLOP/s"]]
+    for row in result["ways"]:
+        share = spread([measured["share"] for measured in row["rounds"]])
+        peak = spread([measured["peak"] for measured in row["rounds"]])
+        table.append([row["way"], *(f"{share[key]:.1%}" for key in share), f"{peak['median'] / 1e9:,.1f}"])
+    return table
+
+
+def measure(args: argparse.Namespace, data: str) -> int:
+    """Measure all ways and return the exit status."""
+    n_short, n_long = (24, 4) if args.smoke else (args.short, args.long)
+    texts = texts_of(data, n_short, n_long)
     if texts is None:
         return 0
     clf = random_classifier(args.base, args.max_length)
     classify = plain_pipeline(clf)
+    lengths = [len(row["input_ids"]) for row in clf._objective.encode(texts)]
+    work = work_of(classify.model, lengths)
+    runs: dict[str, Callable[[Sequence[str]], Any]] = {
+        PIPELINE: lambda some: classify(list(some), batch_size=32),
+        ONE_BY_ONE: lambda some: classify(list(some), batch_size=1),
+        OURS: clf.predict_proba,
+        **others(args.base, args.max_length),
+    }
     kept: dict[str, Any] = {}
-    for warm_up in (classify, clf.predict_proba):
-        warm_up(texts[:BATCH_SIZE])
-    note = f"{n:,} texts a round, at most {args.max_length} tokens"
+    for run in runs.values():
+        run(texts[:8])
+    note = f"{len(texts):,} texts, {sum(lengths):,} tokens a round, at most {args.max_length} each"
+
+    def way(name: str) -> Way:
+        return Way(name, lambda: timed(lambda: runs[name](texts), len(texts), work, kept, name), note)
+
     result = benchmark(
-        "prediction_speed",
-        [
-            Way(PIPELINE, lambda: timed(lambda: classify(texts), n, kept, PIPELINE), note),
-            Way(OURS, lambda: timed(lambda: clf.predict_proba(texts), n, kept, OURS), note),
-        ],
-        () if args.smoke else (Goal(OURS, PIPELINE, 5),),
+        f"prediction_speed_{data}",
+        [way(name) for name in runs],
+        () if args.smoke else GOALS[data],
         unit="texts/s",
         rounds=1 if args.smoke else args.rounds,
-        warm_up=False,  # a round takes minutes: some texts are enough to warm up with
+        warm_up=False,  # some texts were enough to warm up with
     )
     agreement = compare(clf, kept)
-    report({**result, "base": args.base, "agreement": agreement}, output_folder(args))
+    peak = {"Share of the peak of single precision": shares(result)}
+    report({**result, "base": args.base, "agreement": agreement, "tables": peak}, output_folder(args))
     agree = agreement["same_labels"] == 1 and agreement["largest_difference"] <= TOLERANCE
     print(
         f"Same label for {agreement['same_labels']:.2%} of the texts ({agreement['share_of_positive']:.0%} positive), "
@@ -135,11 +231,14 @@ def measure(args: argparse.Namespace) -> int:
 
 def main() -> int:
     """Read the options and measure."""
-    parser = options(__doc__)
-    parser.add_argument("--texts", type=int, default=2000, help="texts in a round (2000)")
+    parser = options(__doc__, rounds=5)
+    parser.add_argument("--data", choices=list(GOALS), help="only these texts (both)")
+    parser.add_argument("--short", type=int, default=500, help="SST-2 sentences among the mixed texts (500)")
+    parser.add_argument("--long", type=int, default=100, help="IMDb reviews (100)")
     parser.add_argument("--max-length", type=int, default=512, help="tokens a text is cut to (512)")
     parser.add_argument("--base", default="minilm", help="base model (minilm)")
-    return measure(parser.parse_args())
+    args = parser.parse_args()
+    return max(measure(args, data) for data in ([args.data] if args.data else GOALS))
 
 
 if __name__ == "__main__":

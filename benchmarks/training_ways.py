@@ -1,10 +1,11 @@
-"""The three ways to train that are compared, each prepared from the same arguments."""
+"""The ways to train that are compared, each prepared from the same arguments."""
 
 from __future__ import annotations
 
 import dataclasses
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from plain import BATCH_SIZE, LEARNING_RATE, WARMUP, WEIGHT_DECAY, Prepared, padded_loop, plain_trainer
 from sentlora import SentimentLoRA
@@ -13,12 +14,15 @@ from sentlora.training.arguments import training_arguments
 from sentlora.training.run import encode_rows, train
 from sentlora.training.trainer import TrainingData
 
-PADDED, PLAIN, OURS = "padded loop", "plain Trainer", "sentlora"
+PADDED, PLAIN = "padded loop", "plain Trainer"
+GROUPED, MICRO, RANDOM = "sentlora grouped", "sentlora micro", "sentlora random"
 
 
-def sentlora_fit(base: str, texts: Sequence[str], ids: Sequence[int], max_length: int, seed: int) -> Prepared:
+def sentlora_fit(
+    base: str, texts: Sequence[str], ids: Sequence[int], max_length: int, seed: int, *, batching: str
+) -> Prepared:
     """Prepare what ``fit`` does after its checks, without the evaluation and checkpoint of each epoch."""
-    # The settings of the other two ways, spelled out: better defaults must not tilt a comparison of speed.
+    # The settings of the ways without sentlora, spelled out: better defaults must not tilt a comparison of speed.
     clf = SentimentLoRA(
         base,
         r=8,
@@ -29,6 +33,7 @@ def sentlora_fit(base: str, texts: Sequence[str], ids: Sequence[int], max_length
         epochs=0,
         learning_rate=LEARNING_RATE,
         batch_size=BATCH_SIZE,
+        batching=batching,
         max_length=max_length,
         scheduler="linear",
         warmup=WARMUP,
@@ -64,5 +69,7 @@ def sentlora_fit(base: str, texts: Sequence[str], ids: Sequence[int], max_length
 WAYS: dict[str, Callable[[str, Sequence[str], Sequence[int], int, int], Prepared]] = {
     PADDED: padded_loop,
     PLAIN: plain_trainer,
-    OURS: sentlora_fit,
+    GROUPED: partial(sentlora_fit, batching="grouped"),
+    MICRO: partial(sentlora_fit, batching="micro"),
+    RANDOM: partial(sentlora_fit, batching="random"),
 }

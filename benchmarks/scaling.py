@@ -1,0 +1,193 @@
+"""Time and memory against size: files scored by ``predict_file``, training by the number of its tokens.
+
+    python benchmarks/scaling.py           # files of 1,000, 10,000 and 100,000 rows; about ten minutes on two cores
+    python benchmarks/scaling.py --full    # a file of 1,000,000 rows, too
+
+Each file is scored in a process of its own: sentences of rotten_tomatoes, none twice (a number stands in front of those
+that come again, as a text that is repeated is scored once). Its peak of memory is what the kernel kept of it (VmHWM),
+libraries and model included. Training takes one epoch of whole reviews, of growing number; a straight line through its
+seconds and its tokens tells whether they grow alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness import options, output_folder, report_tables
+from slices import load_or_skip, same_lengths
+
+SIZES, FULL = (1_000, 10_000, 100_000), 1_000_000
+TRAINING = (64, 128, 256, 512)
+MOST_GIB = 1.5
+# Seconds per 1,000 texts, and the peak of memory, of the largest file over those of the middle one.
+MOST_GROWTH = 1.1
+LEAST_FIT = 0.99
+
+
+def peak_mib() -> float:
+    """Return the most memory that this process has held."""
+    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+        if line.startswith("VmHWM"):
+            return int(line.split()[1]) / 1024
+    return float("nan")
+
+
+def write_rows(path: Path, sentences: list[str], n: int) -> None:
+    """Write a CSV file of ``n`` sentences, none of them twice."""
+    with path.open("w", encoding="utf-8") as file:
+        file.write("id,text\n")
+        for row in range(n):
+            again, place = divmod(row, len(sentences))
+            text = f"{again} {sentences[place]}" if again else sentences[place]
+            file.write(f'{row},"{text.replace(chr(34), chr(34) * 2)}"\n')
+
+
+def score(adapter: str, path: str, output: str) -> dict[str, float]:
+    """Score a file in this process; what is measured begins when the model is loaded."""
+    from sentlora import SentimentLoRA
+
+    clf = SentimentLoRA.load(adapter, verbose=False)
+    clf.predict(["one text"])
+    before = peak_mib()
+    begun = time.perf_counter()
+    n = clf.predict_file(path, output)
+    seconds = time.perf_counter() - begun
+    return {"rows": n, "seconds": seconds, "before, MiB": before, "peak, MiB": peak_mib()}
+
+
+def train(n: int, folder: str) -> dict[str, float]:
+    """Train one epoch on ``n`` whole reviews in this process."""
+    from sentlora import SentimentLoRA
+
+    splits = load_or_skip("imdb")
+    if splits is None:
+        sys.exit(1)
+    texts, ids = splits["train"]["text"][:], splits["train"]["label"][:]
+    chosen = same_lengths(texts, n)
+    texts, ids = [texts[row] for row in chosen], [ids[row] for row in chosen]
+    settings: dict[str, Any] = {"epochs": 1, "max_length": 256, "head_start": "random", "seed": 0, "verbose": False}
+    clf = SentimentLoRA("minilm", **settings, output_dir=folder, allow_leaks=True)
+    begun = time.perf_counter()
+    clf.fit(texts, ids, validation=(texts[:8], ids[:8]))
+    seconds = time.perf_counter() - begun
+    tokens = sum(len(row["input_ids"]) for row in clf._objective.encode(texts))
+    return {"rows": n, "tokens": tokens, "seconds": seconds, "peak, MiB": peak_mib()}
+
+
+def in_a_fresh_process(*arguments: str) -> dict[str, float]:
+    """Run one measurement in a process of its own."""
+    ran = subprocess.run(
+        [sys.executable, __file__, "--child", *arguments], stdout=subprocess.PIPE, text=True, check=True
+    )
+    found: dict[str, float] = json.loads(ran.stdout.splitlines()[-1])
+    print(f"{' '.join(arguments[:1])}: {found}", file=sys.stderr)
+    return found
+
+
+def new_adapter(folder: str) -> str:
+    """Save an untrained adapter; what it answers does not matter."""
+    from sentlora import SentimentLoRA
+
+    clf = SentimentLoRA("minilm", epochs=0, labels=("negative", "positive"), verbose=False)
+    clf.fit(["good", "fine", "bad", "poor"], ["positive", "positive", "negative", "negative"])
+    return str(clf.save(f"{folder}/adapter"))
+
+
+def straight_line(training: list[dict[str, float]]) -> dict[str, float]:
+    """Fit seconds to tokens, and tell how well: the share of the variance that the line explains."""
+    tokens = np.array([row["tokens"] for row in training])
+    seconds = np.array([row["seconds"] for row in training])
+    slope, start = np.polyfit(tokens, seconds, 1)
+    rest = seconds - (start + slope * tokens)
+    spread = ((seconds - seconds.mean()) ** 2).sum()
+    return {"tokens/s": 1 / slope, "start, s": start, "r2": float(1 - (rest**2).sum() / spread)}
+
+
+def goals(files: list[dict[str, float]], line: dict[str, float] | None) -> list[list[str]]:
+    """Lay out what was hoped for."""
+    peak = max(row["peak, MiB"] for row in files) / 1024
+    cells = [["goal", "found", ""], [f"at most {MOST_GIB} GiB", f"{peak:.2f} GiB", _verdict(peak <= MOST_GIB)]]
+    middle, last = files[-2:]
+    time_of = [1000 * row["seconds"] / row["rows"] for row in (middle, last)]
+    for what, growth in (("time per text", time_of[1] / time_of[0]), ("peak", last["peak, MiB"] / middle["peak, MiB"])):
+        sizes = f"{middle['rows']:,} to {last['rows']:,} rows"
+        cells.append(
+            [f"{what} grows by at most {MOST_GROWTH:g}x, {sizes}", f"{growth:.2f}x", _verdict(growth <= MOST_GROWTH)]
+        )
+    if line is not None:
+        cells.append(["training time is linear in tokens", f"r2 {line['r2']:.4f}", _verdict(line["r2"] >= LEAST_FIT)])
+    return cells
+
+
+def _verdict(reached: bool) -> str:
+    return "reached" if reached else "missed"
+
+
+def measure(args: argparse.Namespace) -> None:
+    """Measure every size, then print the tables."""
+    splits = load_or_skip("rotten_tomatoes")
+    if splits is None:
+        return
+    sentences = list(dict.fromkeys(splits["train"]["text"][:]))
+    sizes = (20, 40) if args.smoke else (*SIZES, FULL) if args.full else SIZES
+    files = []
+    with tempfile.TemporaryDirectory() as folder:
+        adapter = new_adapter(folder)
+        for n in sizes:
+            path = Path(folder, f"{n}.csv")
+            write_rows(path, sentences, n)
+            files.append(in_a_fresh_process("score", adapter, str(path), f"{folder}/{n}-scored.csv"))
+            path.unlink()
+        sizes = () if args.smoke else TRAINING
+        training = [in_a_fresh_process("train", str(n), f"{folder}/training") for n in sizes]
+    cells = [["rows", "seconds per 1,000", "texts/s", "peak, MiB", "of it before, MiB"]]
+    for row in files:
+        rate = row["rows"] / row["seconds"]
+        cells.append(
+            [
+                f"{row['rows']:,}",
+                f"{1000 / rate:.2f}",
+                f"{rate:.1f}",
+                f"{row['peak, MiB']:,.0f}",
+                f"{row['before, MiB']:,.0f}",
+            ]
+        )
+    tables = {"predict_file, minilm, sentences of rotten_tomatoes": cells}
+    line = straight_line(training) if training else None
+    if line is not None:
+        cells = [["rows", "tokens", "seconds", "peak, MiB"]]
+        cells += [
+            [f"{row['rows']:,}", f"{row['tokens']:,}", f"{row['seconds']:.1f}", f"{row['peak, MiB']:,.0f}"]
+            for row in training
+        ]
+        rate = f"{line['tokens/s']:,.0f} tokens/s behind {line['start, s']:.1f} s to begin with"
+        tables[f"fit, minilm, one epoch of IMDb, at most 256 tokens: {rate}"] = cells
+    tables["Goals"] = goals(files, line)
+    report_tables("scaling", tables, output_folder(args), files=files, training=training, line=line)
+
+
+def main() -> None:
+    """Read the options and measure."""
+    parser = options(__doc__, rounds=None)
+    parser.add_argument("--full", action="store_true", help="a file of 1,000,000 rows, too")
+    parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.child is None:
+        measure(args)
+    elif args.child[0] == "score":
+        print(json.dumps(score(*args.child[1:])))
+    else:
+        print(json.dumps(train(int(args.child[1]), args.child[2])))
+
+
+if __name__ == "__main__":
+    main()
