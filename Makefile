@@ -42,7 +42,7 @@ lint: $(INSTALLED) ## Check style, formatting and types
 	@$(BIN)/mypy
 
 docs: $(DOCS_INSTALLED) ## Build the documentation into site/; a warning is an error
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # A file without __main__ is a helper of the others and is not run.
 smoke: $(INSTALLED) ## Run each example, notebook and benchmark for some seconds, offline

@@ -253,12 +253,13 @@ def test_what_is_asked_for_is_checked_before_any_row_is_read(loaded: SentimentLo
 def test_a_temperature_lowers_the_calibration_error_on_rows_it_has_not_seen(
     real: SentimentLoRA, real_rows: DatasetDict
 ) -> None:
+    real.temperature_ = 0.3  # too sure, as after far too many epochs
     before = real.evaluate(real_rows["test"])
     found = real.calibrate(real_rows["validation"])
     after = real.evaluate(real_rows["test"])
     assert found.n == 300
-    assert found.temperature > 1.1
-    assert after.ece < before.ece
+    assert found.temperature > 0.7
+    assert after.ece < 0.7 * before.ece
     assert after.nll < before.nll
     assert after.accuracy == before.accuracy
     real.choose_threshold(real_rows["validation"], fpr=0.2)

@@ -52,7 +52,7 @@ class Augmentation:
         Raises:
             ConfigError: If a name is unknown, or a value cannot work.
 
-        Example:
+        Examples:
             >>> Augmentation.of("word_dropout=0.2,balance").to_dict()
             {'word_dropout': 0.2, 'copies': 1, 'balance': True}
             >>> Augmentation.of({"word_swap": True}).to_dict()
@@ -82,7 +82,7 @@ class Augmentation:
     def rows_of(self, rows: int) -> int:
         """Return how many rows become of ``rows``; what ``balance`` adds depends on the classes, and is not counted.
 
-        Example:
+        Examples:
             >>> Augmentation.of("word_dropout,copies=2").rows_of(100), Augmentation.of("balance").rows_of(100)
             (300, 100)
         """

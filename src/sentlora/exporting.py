@@ -66,7 +66,7 @@ class Exporting(Keeping):
             DataError: If texts or labels cannot be used as they are.
             MissingExtraError: If onnx or onnxruntime is not installed.
 
-        Example:
+        Examples:
             >>> clf = SentimentLoRA.load("imdb-lora")  # doctest: +SKIP
             >>> print(clf.export("imdb-onnx", format="onnx", quantize="int8", texts="imdb:test"))  # doctest: +SKIP
         """

@@ -100,7 +100,7 @@ class Keeping(OperatingPoint):
             ConfigError: If a name cannot be, or the base model is a folder and ``base_model`` is not given.
             HubError: If the Hub cannot be reached or refuses; then nothing of the adapter is to be seen there.
 
-        Example:
+        Examples:
             >>> clf = SentimentLoRA("minilm").fit("imdb")  # doctest: +SKIP
             >>> print(clf.push_to_hub("me/imdb-lora", private=True, license="mit"))  # doctest: +SKIP
         """

@@ -38,7 +38,7 @@ class LabelMap:
         LabelError: If there are fewer than two classes, two classes share a name, value or word, or the bins do
             not cut a scale without a gap.
 
-    Example:
+    Examples:
         >>> labels = LabelMap.from_values(["good", "bad", "good"])
         >>> labels.names
         ('bad', 'good')
@@ -177,7 +177,7 @@ class LabelMap:
         Raises:
             LabelError: If the bins overlap, leave a gap, or have bounds that are no ratings.
 
-        Example:
+        Examples:
             >>> labels = LabelMap.from_ratings({"negative": (1, 4), "neutral": (5, 6), "positive": (7, 10)})
             >>> labels.encode([10, 1, "5", "neutral"]).tolist()
             [2, 0, 1, 1]
@@ -260,7 +260,7 @@ class LabelMap:
         Raises:
             LabelError: If a name is unknown, a class has no word, or two have the same.
 
-        Example:
+        Examples:
             >>> LabelMap(("neg", "pos")).with_words({"pos": "positive", "neg": "negative"}).words
             ('negative', 'positive')
         """

@@ -25,7 +25,7 @@ _LINE = f"rgba({GREY},.3)"
 def words(text: str) -> str:
     """Escape a text; what UTF-8 cannot hold becomes a question mark, as a notebook's file could not hold it either.
 
-    Example:
+    Examples:
         >>> words("<b> & co")
         '&lt;b&gt; &amp; co'
     """

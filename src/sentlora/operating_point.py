@@ -73,7 +73,7 @@ class OperatingPoint(FittedClassifier, ClassifierMixin, Parameters):
             NotFittedError: Before ``fit`` or ``load``.
             DataError: If there are no rows to take, or no temperature is the best, as where every row is right.
 
-        Example:
+        Examples:
             >>> clf = SentimentLoRA("minilm").fit("imdb")  # doctest: +SKIP
             >>> print(clf.calibrate())  # doctest: +SKIP
         """
@@ -111,7 +111,7 @@ class OperatingPoint(FittedClassifier, ClassifierMixin, Parameters):
                 ``tpr`` and ``f1`` is given, within its range.
             DataError: If there are no rows to take, all are of one label, or no threshold does what is asked.
 
-        Example:
+        Examples:
             >>> clf = SentimentLoRA("minilm").fit("imdb")  # doctest: +SKIP
             >>> print(clf.choose_threshold(fpr=0.05))  # doctest: +SKIP
         """

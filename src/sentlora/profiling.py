@@ -67,7 +67,7 @@ def profile(
         ConfigError: If ``max_length`` is no length, ``base_model`` no name, or ``labels`` no labels.
         MissingExtraError: If a package of the extra ``text`` is missing that was asked for.
 
-    Example:
+    Examples:
         >>> other = [{"text": "Good film!", "label": 1}, {"text": "dull", "label": 0}]
         >>> found = profile(["good film", "bad film"], [1, 0], other=other, verbose=False)
         >>> [(o.split, o.other, o.rows) for o in found.overlaps]

@@ -28,7 +28,7 @@ def bins_of_text(text: str) -> dict[str, Bin]:
     Raises:
         LabelError: If a part is written otherwise, or a class is named twice.
 
-    Example:
+    Examples:
         >>> bins_of_text("negative=1-2,neutral=3,positive=4-5")
         {'negative': (1.0, 2.0), 'neutral': (3.0, 3.0), 'positive': (4.0, 5.0)}
     """
@@ -55,7 +55,7 @@ def rising_bins(bins: Mapping[str, Bin]) -> dict[str, Bin]:
     Raises:
         LabelError: If this is no mapping from names to two finite numbers each.
 
-    Example:
+    Examples:
         >>> rising_bins({"good": (3, 5), "bad": (1, 2.0)})
         {'bad': (1, 2), 'good': (3, 5)}
     """
@@ -79,7 +79,7 @@ def check_bins(names: Sequence[str], bins: Sequence[Bin], step: float) -> tuple[
     Raises:
         LabelError: If they do not; tells the bins.
 
-    Example:
+    Examples:
         >>> check_bins(["bad", "good"], [(0.5, 2.5), (3.0, 5.0)], step=0.5)
         (((0.5, 2.5), (3, 5)), 0.5)
     """
@@ -101,7 +101,7 @@ def check_bins(names: Sequence[str], bins: Sequence[Bin], step: float) -> tuple[
 def rating_of(value: Any) -> float | None:
     """Return the number that a label is, or is written as; None where it is neither.
 
-    Example:
+    Examples:
         >>> rating_of(7), rating_of("7.5"), rating_of("good"), rating_of(True)
         (7, 7.5, None, None)
     """
@@ -113,7 +113,7 @@ def rating_of(value: Any) -> float | None:
 def bin_of(rating: float, bins: Sequence[Bin], step: float) -> int | None:
     """Return the bin that a rating falls into; None outside the scale and between two steps.
 
-    Example:
+    Examples:
         >>> bins = [(1, 4), (5, 6), (7, 10)]
         >>> bin_of(4, bins, 1), bin_of(4.5, bins, 1), bin_of(11, bins, 1)
         (0, None, None)
@@ -127,7 +127,7 @@ def bin_of(rating: float, bins: Sequence[Bin], step: float) -> int | None:
 def bin_words(bounds: Bin) -> str:
     """Say which ratings a bin holds.
 
-    Example:
+    Examples:
         >>> bin_words((1, 4)), bin_words((3, 3))
         ('ratings 1 to 4', 'rating 3')
     """
@@ -137,7 +137,7 @@ def bin_words(bounds: Bin) -> str:
 def scale_words(bins: Sequence[Bin], step: float) -> str:
     """Say which ratings there are.
 
-    Example:
+    Examples:
         >>> scale_words([(1, 4), (5, 6), (7, 10)], 1)
         'the ratings 1 to 10 in steps of 1'
     """

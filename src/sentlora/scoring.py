@@ -49,7 +49,7 @@ class Scoring(FittedClassifier):
             ConfigError: If the output cannot be, or is unfinished and ``resume`` is not set, or was made with
                 something else.
 
-        Example:
+        Examples:
             >>> clf = SentimentLoRA.load("imdb-lora")  # doctest: +SKIP
             >>> clf.predict_file("reviews.csv", "scored.csv", column="review")  # doctest: +SKIP
             1000000

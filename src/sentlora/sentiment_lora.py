@@ -54,7 +54,7 @@ class SentimentLoRA(Scoring, Showing, Explaining, TrainingHistory, Exporting):
         temperature_: What logits are divided by; 1 before ``calibrate``.
         threshold_: Probability from which the positive label of two is predicted; None before ``choose_threshold``.
 
-    Example:
+    Examples:
         >>> SentimentLoRA("minilm", r=4).get_params()["r"]
         4
     """
@@ -148,7 +148,7 @@ class SentimentLoRA(Scoring, Showing, Explaining, TrainingHistory, Exporting):
             NonFiniteLossError: If the loss diverged in every trial.
             MissingExtraError: If Optuna, or Ray Tune for ``ray``, is not installed.
 
-        Example:
+        Examples:
             >>> clf = SentimentLoRA("minilm", epochs=2)
             >>> result = clf.sweep("imdb", space={"r": [4, 8]}, trials=2, storage="imdb.db")  # doctest: +SKIP
         """

@@ -248,7 +248,7 @@ class Settings:
             training_rows: Rows to train on, without the copies.
             validation_rows: Rows to choose the best epoch by.
 
-        Example:
+        Examples:
             >>> large = Settings(batch_size=16).settled_for(20_000, 2_000)
             >>> large.epochs, large.keep
             (3, 'best')

@@ -70,7 +70,7 @@ class Showing(FittedClassifier):
             MissingExtraError: If gradio is not installed.
             ConfigError: If nothing can listen there, the report cannot be read, or a limit is no number above 0.
 
-        Example:
+        Examples:
             >>> clf = SentimentLoRA.load("imdb-lora")  # doctest: +SKIP
             >>> clf.demo()  # doctest: +SKIP
         """

@@ -294,12 +294,7 @@ def test_a_run_goes_on_with_nothing_else(fitted: SentimentLoRA, reviews: Path, t
     reviews.write_text(content.replace("good", "bad ", 1))
     assert going_on() == f"{begin}input file{end}"
     (tmp_path / "out.csv.unfinished").write_text("")
-    reviews.write_text(content)
-    assert "not made with the same input file" in going_on()  # as long, and the same words, but written later
-    journal = json.loads((tmp_path / "out.csv.unfinished.json").read_text())
-    status = reviews.stat()
-    journal["made_of"]["input file"][1] = status.st_mtime_ns
-    (tmp_path / "out.csv.unfinished.json").write_text(json.dumps(journal))
+    reviews.write_text(content)  # the same bytes at another time are the same file
     assert "is shorter than its journal says; delete" in going_on()
     (tmp_path / "out.csv.unfinished.json").write_text("{")
     assert "cannot be read by this sentlora. Delete it" in going_on()

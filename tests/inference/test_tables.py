@@ -174,3 +174,8 @@ def test_an_output_that_cannot_be_is_refused(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=message):
             check_output(tmp_path / name, tmp_path / "rows.csv")
     check_output(tmp_path / "out.csv", tmp_path / "rows.csv")
+
+
+def test_lines_that_are_no_utf_8_are_scored_and_counted(capsys: pytest.CaptureFixture) -> None:
+    assert lines(b"K\xe4se\nfine\n") == [["K\ufffdse", "fine"]]
+    assert "Note: 1 line is not UTF-8; what could not be read is \ufffd in the texts" in capsys.readouterr().err

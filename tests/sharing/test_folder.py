@@ -56,6 +56,28 @@ def test_the_folder_may_be_read_by_others(folder: Path) -> None:
     assert folder.is_absolute()
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+def test_files_that_are_written_private_are_as_open_as_the_others(tmp_path: Path) -> None:
+    def fill(folder: Path) -> None:
+        fill_with("new")(folder)
+        (folder / "adapter_model.safetensors").chmod(0o600)  # as safetensors leaves them
+
+    before = os.umask(0o027)
+    try:
+        folder = write_folder(tmp_path / "adapter", CONFIG, fill)
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o640}
+    assert folder.stat().st_mode & 0o777 == 0o750
+
+
+def test_a_place_below_a_file_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("mine")
+    with pytest.raises(AdapterFolderError, match=r"Cannot write to .*: of .*rows\.csv, it is a file\. Choose another"):
+        check_place(tmp_path / "rows.csv" / "deep" / "adapter")
+    assert check_place(tmp_path / "new" / "deep" / "adapter") == tmp_path / "new" / "deep" / "adapter"
+
+
 def test_an_adapter_folder_is_replaced_whole(folder: Path) -> None:
     assert write_folder(folder, CONFIG, fill_with("new")) == folder
     assert (folder / "tokenizer.json").read_text() == "new"

@@ -114,7 +114,7 @@ def refuse_addresses(value: Any) -> None:
     Raises:
         DataError: If there is one.
 
-    Example:
+    Examples:
         >>> refuse_addresses(["a text with http://example.org", {"path": "/tmp/upload.csv"}])
     """
     if isinstance(value, list | tuple):

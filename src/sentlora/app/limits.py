@@ -23,7 +23,7 @@ class Limits:
     Raises:
         ConfigError: If one of them is no number above 0.
 
-    Example:
+    Examples:
         >>> Limits(max_chars=500).max_rows
         20000
     """

@@ -33,7 +33,7 @@ _LOSSES = {"epoch": "epoch", "train_loss": "train loss", "validation_loss": "val
 def words(text: Any) -> str:
     """Escape a text for a page, its control characters drawn.
 
-    Example:
+    Examples:
         >>> words("<script>")
         '&lt;script&gt;'
     """
@@ -59,7 +59,7 @@ def _trained_on(clf: SentimentLoRA) -> str:
 def without_folders(text: str) -> str:
     """Leave out the folders in front of a file's name, which are nobody's business; Hub ids stay as they are.
 
-    Example:
+    Examples:
         >>> without_folders("500 rows of /home/me/own data/train.csv:test"), without_folders("me/reviews")
         ('500 rows of train.csv:test', 'me/reviews')
     """

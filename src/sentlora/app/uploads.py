@@ -132,7 +132,7 @@ def spreadsheet_safe(table: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     Returns:
         A copy, and the number of cells and column names that got one.
 
-    Example:
+    Examples:
         >>> table, n = spreadsheet_safe(pd.DataFrame({"text": ["=1+1", "-5", "fine"]}))
         >>> table["text"].tolist(), n
         (["'=1+1", '-5', 'fine'], 1)

@@ -35,7 +35,7 @@ Layers = Annotated[str | None, typer.Option("--layers", help="last-4, first-2, o
 def layers_of(text: str | None) -> str | list[int] | None:
     """Turn ``0,1,2`` into numbers; any other text is left to the check of the settings.
 
-    Example:
+    Examples:
         >>> layers_of("0, 3"), layers_of("last-4")
         ([0, 3], 'last-4')
     """
@@ -49,7 +49,7 @@ def ranks_of(text: str | None) -> dict[str, int] | None:
     Raises:
         ConfigError: If it is something else.
 
-    Example:
+    Examples:
         >>> ranks_of("query=16, mlp=4"), ranks_of(None)
         ({'query': 16, 'mlp': 4}, None)
     """

@@ -131,7 +131,7 @@ def predict(
         parts = found.file.parts(CHUNK_ROWS)
         scored = scored_parts(clf, parts, found.text_column, abstain_below, total=found.file.n_rows)
     else:
-        scored = scored_parts(clf, lines_in_parts(sys.stdin, CHUNK_ROWS), "text", abstain_below)
+        scored = scored_parts(clf, lines_in_parts(sys.stdin, CHUNK_ROWS, verbose=not quiet), "text", abstain_below)
     if output is not None:
         table = pd.concat(scored)
         write_table(table, output)

@@ -40,7 +40,7 @@ def in_shell_words(message: str, options: Mapping[str, str]) -> str:
         message: Of an error.
         options: The options of the command, by their names in Python; what is none of them stays as it is.
 
-    Example:
+    Examples:
         >>> in_shell_words("Name it with text_column=; found max_length=0.", {"text_column": "--text-column"})
         'Name it with --text-column; found max_length=0.'
         >>> in_shell_words("found max_length=0", {"max_length": "--max-length"})

@@ -47,7 +47,7 @@ def run_in_child(job: Mapping[str, Any]) -> dict[str, Any]:
 def _words(code: int, stderr: str) -> str:
     r"""Say why a process ended, in one line.
 
-    Example:
+    Examples:
         >>> _words(1, "Traceback ...\nMemoryError\n")
         'MemoryError'
         >>> _words(-9, "")

@@ -99,7 +99,7 @@ def compare(
         TargetError: If a target names nothing in the base model.
         DataError: If the data cannot be used as they are.
 
-    Example:
+    Examples:
         >>> compare("imdb", base_model="minilm", r=[4, 8], n_train=1000, n_test=1000, seeds=3)  # doctest: +SKIP
         Comparison(source='imdb', rows=14, failed=0)
     """

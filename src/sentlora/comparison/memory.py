@@ -11,7 +11,7 @@ _STATUS = Path("/proc/self/status")
 def peak_memory() -> int:
     """Return the largest resident size that this process has had so far, in bytes.
 
-    Example:
+    Examples:
         >>> peak_memory() > 1_000_000
         True
     """

@@ -54,7 +54,7 @@ def preparations(choices: Sequence[str | None] | None) -> tuple[Steps, ...]:
     Raises:
         ConfigError: If a choice is none of these, names an unknown step, or holds both stems and lemmas.
 
-    Example:
+    Examples:
         >>> preparations(["none", "punctuation+lower_case", "none-lower_case"])
         (None, ('lower_case', 'punctuation'), ())
     """
@@ -84,7 +84,7 @@ def switches_of(steps: Collection[str]) -> dict[str, Any]:
 def named(steps: Steps) -> str:
     """Write steps as they may be asked for, in the fewest words.
 
-    Example:
+    Examples:
         >>> [named(steps) for steps in preparations(["none", "html", "classic-stem+lemmas", "none-lower_case"])]
         ['none', 'lower_case + html', 'classic - stem + lemmas', 'none - lower_case']
     """

@@ -61,7 +61,7 @@ def time_left(done: Sequence[Row], todo: Sequence[Run]) -> float | None:
 def duration(seconds: float) -> str:
     """Write a duration for people.
 
-    Example:
+    Examples:
         >>> duration(42), duration(150), duration(9000)
         ('42 s', '2 min', '2.5 h')
     """

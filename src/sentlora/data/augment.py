@@ -68,7 +68,7 @@ def augment(
         ConfigError: If ``how`` cannot work, or there is no WordNet for ``synonyms``.
         MissingExtraError: If nltk is not installed, for ``synonyms``.
 
-    Example:
+    Examples:
         >>> rows = Dataset.from_dict({"text": ["not a good film", "a joy to see", "so dull"], "label": [0, 1, 0]})
         >>> more = augment(rows, "word_swap,balance", verbose=False)
         >>> more["text"][3:], more["label"][3:]

@@ -42,7 +42,7 @@ def cache_key(name: str, facts: Mapping[str, Any]) -> str:
         name: The recipe's name.
         facts: All that the prepared rows depend on.
 
-    Example:
+    Examples:
         >>> cache_key("imdb", {"source": "a"}) == cache_key("imdb", {"source": "b"})
         False
     """

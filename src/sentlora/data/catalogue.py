@@ -74,7 +74,7 @@ class Recipe:
     Raises:
         RecipeError: If the name or the prompt cannot be used, or there is no place to read.
 
-    Example:
+    Examples:
         >>> Recipe("shop", files={"train": "shop.csv"}, label_column="stars").eval_split
         'test'
     """
@@ -149,7 +149,7 @@ class Recipe:
         Raises:
             DataError: If the fields are required, and the recipe has plain texts.
 
-        Example:
+        Examples:
             >>> shop = Recipe("shop", files={"train": "shop.csv"}, prompt="{title}: {body}")
             >>> shop.with_prompt(Prompt("Rate this. Body: {body}")).prompt
             'Rate this. Body: {body}'
@@ -175,7 +175,7 @@ class Recipe:
         Raises:
             LabelError: If the recipe's classes are ratings, and the labels are neither ratings nor its own names.
 
-        Example:
+        Examples:
             >>> stars = LabelMap.from_ratings({"bad": (1, 2), "good": (3, 5)})
             >>> shop = Recipe("shop", labels=stars, files={"train": "shop.csv"})
             >>> str(shop.with_labels(LabelMap.from_ratings({"bad": (1, 3), "good": (4, 5)})).label_map)

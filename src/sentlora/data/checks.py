@@ -34,7 +34,7 @@ def check_text(value: Any, row: int, *, where: str = "the texts") -> str:
     Raises:
         DataError: If the value is not a string.
 
-    Example:
+    Examples:
         >>> check_text("I loved it", row=0)
         'I loved it'
     """
@@ -56,7 +56,7 @@ def check_texts(values: Iterable[Any], *, where: str = "the texts") -> list[str]
     Raises:
         DataError: If some values are not strings, with their number and the first rows.
 
-    Example:
+    Examples:
         >>> check_texts(["I loved it", ""])
         ['I loved it', '']
     """
@@ -137,7 +137,7 @@ def read_texts(
         DataError: If this is not a row of texts, some of them are not strings, or fields are missing or misspelt;
             or if it is the name of a file.
 
-    Example:
+    Examples:
         >>> read_texts("I loved it")
         ['I loved it']
         >>> read_texts(line for line in ("good", "bad"))

@@ -110,7 +110,7 @@ def classic(
         ConfigError: If both ``stem`` and ``lemmas`` are asked for.
         MissingExtraError: If the library of a step is not installed.
 
-    Example:
+    Examples:
         >>> classic("The acting wasn't <b>great</b>, THX for nothing! \N{THUMBS DOWN SIGN}", stem=False)
         'acting wasnt great thanks nothing thumbs down'
         >>> classic("I loved these films", stop_words=False)

@@ -43,7 +43,7 @@ def clean(text: str, html: bool = True, urls: bool = False, mojibake: bool = Fal
     Raises:
         MissingExtraError: If ``mojibake`` is asked for and ftfy is not installed.
 
-    Example:
+    Examples:
         >>> clean("Great!<br /><br />I can&#039;t  wait <3")
         "Great! I can't wait <3"
         >>> clean("See https://example.org/a?b=1.", urls=True)
@@ -64,7 +64,7 @@ def without_html(text: str) -> str:
     Args:
         text: Any string.
 
-    Example:
+    Examples:
         >>> without_html("<p>un<b>real</b> &amp; fine</p>")
         '\nunreal & fine\n'
     """
@@ -77,7 +77,7 @@ def without_html(text: str) -> str:
 def holds_html(text: str) -> bool:
     """Tell whether a text holds a tag, a comment or an entity.
 
-    Example:
+    Examples:
         >>> [holds_html(text) for text in ("fine<br>", "R&amp;B", "R&B <3 it; a < b > c")]
         [True, True, False]
     """

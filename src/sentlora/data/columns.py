@@ -112,7 +112,7 @@ def read_data(
         LabelError: If a label is missing, hidden or unknown, or there is one class only.
         RecipeError: If a string is no recipe, file or Hub id, or its source cannot be reached.
 
-    Example:
+    Examples:
         >>> data = read_data(["I loved it", "A waste of time"], ["positive", "negative"])
         >>> data.splits["train"]["label"][:], str(data.labels)
         ([1, 0], '0 = negative, 1 = positive')

@@ -128,7 +128,7 @@ def typed_labels(cells: Sequence[Any]) -> list[Any]:
         Ints when all look like ints, bools when all are true or false, strings otherwise, stripped of spaces;
         an empty cell is None, a missing label.
 
-    Example:
+    Examples:
         >>> typed_labels(["1", "0", ""])
         [1, 0, None]
         >>> typed_labels(["True", "false"])

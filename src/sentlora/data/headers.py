@@ -76,7 +76,7 @@ def find_columns(
     Raises:
         DataError: If a column cannot be found; names the columns that there are.
 
-    Example:
+    Examples:
         >>> find_columns(["id", "Tweet", "Sentiment"], lambda column: column != "id", None, None)
         ('Tweet', 'Sentiment')
     """
@@ -114,7 +114,7 @@ def find_fields(
         DataError: If some of the fields are columns and others are not, or the fields are required and are not
             there, or a column of plain texts is named beside them.
 
-    Example:
+    Examples:
         >>> prompt = Prompt("Title: {title} Body: {body}")
         >>> find_fields(["title", "body", "stars"], prompt, None), find_fields(["text", "stars"], prompt, None)
         (('title', 'body'), ())
@@ -156,7 +156,7 @@ def find_label_column(
     Raises:
         DataError: If it cannot be found, or is one of the fields.
 
-    Example:
+    Examples:
         >>> find_label_column(["title", "body", "Label"], None, ["title", "body"])
         'Label'
     """
@@ -182,7 +182,7 @@ def find_text_column(frame: pd.DataFrame, text_column: str | None = None, usual:
     Raises:
         DataError: If it cannot be found; names the columns that there are.
 
-    Example:
+    Examples:
         >>> find_text_column(pd.DataFrame({"id": [1], "Review": ["Fine"]}))
         'Review'
     """
@@ -202,7 +202,7 @@ def find_text_column(frame: pd.DataFrame, text_column: str | None = None, usual:
 def is_texty(column: pd.Series) -> bool:
     """Tell whether a column holds strings that are not numbers.
 
-    Example:
+    Examples:
         >>> is_texty(pd.Series(["fine", "1"])), is_texty(pd.Series(["1", "2"]))
         (True, False)
     """

@@ -50,7 +50,7 @@ def with_validation(
     Raises:
         DataError: If there is no ``train``, or a class has fewer than two rows in it.
 
-    Example:
+    Examples:
         >>> rows = {"text": ["good", "fine", "bad", "poor"], "label": [1, 1, 0, 0]}
         >>> splits = with_validation(DatasetDict(train=Dataset.from_dict(rows)), verbose=False)
         >>> splits.num_rows
@@ -116,7 +116,7 @@ def with_test(
     Returns:
         ``train`` without the rows, the other splits, and the new one.
 
-    Example:
+    Examples:
         >>> rows = {"text": ["good", "fine", "bad", "poor"], "label": [1, 1, 0, 0]}
         >>> with_test(DatasetDict(train=Dataset.from_dict(rows)), fraction=0.5).num_rows
         {'train': 2, 'test': 2}
@@ -142,7 +142,7 @@ def subsample(dataset: Dataset, n: int, seed: int = DEFAULT_SEED, *, verbose: bo
     Raises:
         DataError: If ``n`` leaves no row for some class.
 
-    Example:
+    Examples:
         >>> rows = Dataset.from_dict({"text": ["good", "fine", "bad", "poor"], "label": [1, 1, 0, 0]})
         >>> sorted(subsample(rows, 2)["label"])
         [0, 1]
@@ -188,7 +188,7 @@ def occurs_once(texts: Any) -> np.ndarray:
     Returns:
         Booleans, shape (n_texts,).
 
-    Example:
+    Examples:
         >>> occurs_once(["Good!", "good", "bad"]).tolist()
         [False, False, True]
     """
@@ -216,7 +216,7 @@ def draw(
     Returns:
         Row numbers in random order, all different.
 
-    Example:
+    Examples:
         >>> drawn = draw(np.array([0] * 8 + [1] * 2), n=5, seed=0)
         >>> np.bincount(np.array([0] * 8 + [1] * 2)[drawn]).tolist()
         [4, 1]

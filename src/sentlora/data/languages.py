@@ -28,7 +28,7 @@ def languages_of(texts: Sequence[str]) -> dict[str, int]:
     Raises:
         MissingExtraError: If py3langid is not installed.
 
-    Example:
+    Examples:
         >>> languages_of(["a film that I would not want to miss for anything in the world", "ok"])
         {'en': 1}
     """

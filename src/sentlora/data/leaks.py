@@ -39,7 +39,7 @@ def keys_of(texts: Iterable[str]) -> Keys:
     Returns:
         Keys, shape (n_texts,); :data:`NOTHING` for a text of white space and ASCII punctuation.
 
-    Example:
+    Examples:
         >>> keys = keys_of(["It's GREAT!", "its great<br />", "it is great", " ... "])
         >>> bool(keys[0] == keys[1]), bool(keys[0] == keys[2]), int(keys[3])
         (True, False, 0)
@@ -61,7 +61,7 @@ def is_repeat(keys: Keys) -> NDArray[np.bool_]:
     Args:
         keys: Of the rows, shape (n,).
 
-    Example:
+    Examples:
         >>> is_repeat(keys_of(["good", "bad", "Good!"])).tolist()
         [False, False, True]
     """
@@ -77,7 +77,7 @@ def with_two_labels(keys: Keys, labels: ArrayLike) -> NDArray[np.int64]:
         keys: Of the rows, shape (n,).
         labels: Ids, shape (n,).
 
-    Example:
+    Examples:
         >>> with_two_labels(keys_of(["good", "bad", "Good!", "bad"]), [1, 0, 0, 0]).tolist()
         [0]
     """
@@ -94,7 +94,7 @@ def is_among(keys: Keys, others: Keys) -> NDArray[np.bool_]:
         keys: Of the rows, shape (n,).
         others: Of the other rows.
 
-    Example:
+    Examples:
         >>> is_among(keys_of(["Good!", "new", "..."]), keys_of(["good", "bad", ""])).tolist()
         [True, False, False]
     """
@@ -130,7 +130,7 @@ def find_leak(train: Keys, split: str, texts: Sequence[str]) -> Leak | None:
         split: What the other split is called.
         texts: Its texts.
 
-    Example:
+    Examples:
         >>> print(find_leak(keys_of(["good", "bad"]), "test", ["Good!", "new"]))
         1 of 2 rows of 'test' is in 'train' too (case, spaces and punctuation aside)
     """
@@ -165,7 +165,7 @@ def say_trained_on(texts: Sequence[str], trained_on: Keys | None, *, verbose: bo
 def quoted(text: str) -> str:
     """Quote the beginning of a text.
 
-    Example:
+    Examples:
         >>> quoted("I loved it")
         "'I loved it'"
     """

@@ -42,7 +42,7 @@ class Lengths:
         Args:
             values: At least one length.
 
-        Example:
+        Examples:
             >>> lengths = Lengths.of([1, 2, 3, 10])
             >>> lengths.mean, lengths.q50, round(lengths.std, 3)
             (4.0, 2.5, 4.082)
@@ -55,7 +55,7 @@ class Lengths:
     def to_dict(self) -> dict[str, float | None]:
         """Return the figures under the names that pandas gives them.
 
-        Example:
+        Examples:
             >>> Lengths.of([3, 5]).to_dict()["50%"]
             4.0
         """

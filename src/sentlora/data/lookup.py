@@ -15,7 +15,7 @@ ENTRY_POINT_GROUP = "sentlora.recipes"
 def list_recipes() -> list[str]:
     """Return the names of all recipes: the built-in ones and those that installed packages announce.
 
-    Example:
+    Examples:
         >>> "imdb" in list_recipes()
         True
     """
@@ -31,7 +31,7 @@ def get_recipe(name: str) -> Recipe:
     Raises:
         RecipeError: If there is no such recipe, with the names that come near.
 
-    Example:
+    Examples:
         >>> get_recipe("sst2").eval_split
         'validation'
     """

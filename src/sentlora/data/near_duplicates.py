@@ -88,7 +88,7 @@ def runs_of(text: str) -> Runs:
     Args:
         text: Any string; HTML is left out. A letter that is not ASCII counts as several.
 
-    Example:
+    Examples:
         >>> len(runs_of("Good film!")), len(runs_of("good films")), len(runs_of("good"))
         (1, 2, 0)
     """
@@ -102,7 +102,7 @@ def runs_of(text: str) -> Runs:
 def shared(runs: Runs, others: Runs) -> float:
     """Return which part of all runs of two texts is in both (the Jaccard index).
 
-    Example:
+    Examples:
         >>> shared(runs_of("a good old film"), runs_of("a good old films"))
         0.8333333333333334
     """

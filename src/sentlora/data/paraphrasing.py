@@ -33,7 +33,7 @@ def paraphrased(
     Raises:
         DataError: If what it returns are not as many texts, or one of them is empty.
 
-    Example:
+    Examples:
         >>> paraphrased(["good", "bad"], lambda texts: [f"rather {text}" for text in texts], verbose=False)
         ['rather good', 'rather bad']
     """
@@ -60,7 +60,7 @@ def check_paraphraser(paraphrase: Any) -> None:
 def name_of(paraphrase: Any) -> str:
     """Return the name that stands for a function in the record of a training.
 
-    Example:
+    Examples:
         >>> name_of(name_of), name_of(functools.partial(name_of, 1))
         ('sentlora.data.paraphrasing.name_of', 'sentlora.data.paraphrasing.name_of')
     """

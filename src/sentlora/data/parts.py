@@ -80,7 +80,7 @@ def look_through(path: str | Path, rows: int) -> FileOfRows:
     Raises:
         DataError: If there is no such file, its content is not what the suffix says, or it cannot be decoded.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> folder = tempfile.TemporaryDirectory()
         >>> path = Path(folder.name, "reviews.csv")

@@ -240,7 +240,7 @@ def remarks(split: SplitProfile, *, weighted: bool = False) -> list[str]:
         split: The figures of the split.
         weighted: The classes are weighted in training, so their sizes need no remark.
 
-    Example:
+    Examples:
         >>> from datasets import Dataset
         >>> splits = DatasetDict(train=Dataset.from_dict({"text": ["good", "bad"] * 50, "label": [1, 0] * 50}))
         >>> remarks(profile_rows(rows_of(splits)[0], ("negative", "positive")))

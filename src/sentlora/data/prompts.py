@@ -45,7 +45,7 @@ class Prompt:
     Raises:
         ConfigError: If this is no template, or has no field, or one twice.
 
-    Example:
+    Examples:
         >>> prompt = Prompt("Rate this review. Title: {title} Body: {body}")
         >>> prompt.before, prompt.fields
         ('Rate this review. ', ('title', 'body'))
@@ -79,7 +79,7 @@ class Prompt:
     def parts(self) -> tuple[tuple[str, str], ...]:
         """The words in front of each field, and the field: prompts of the same parts make the same texts.
 
-        Example:
+        Examples:
             >>> Prompt("Rate this. Title: {title} Body: {body}").parts
             (('Title: ', 'title'), (' Body: ', 'body'))
         """
@@ -111,7 +111,7 @@ class Prompt:
     def full(self, text: str) -> str:
         """Return what a text-to-text model is asked: the instruction, a text, and what follows it.
 
-        Example:
+        Examples:
             >>> Prompt("Review: {text} Sentiment:").full("It works.")
             'Review: It works. Sentiment:'
         """
@@ -155,7 +155,7 @@ def default_prompt(words: Sequence[str]) -> Prompt:
     Args:
         words: What may be answered.
 
-    Example:
+    Examples:
         >>> default_prompt(["negative", "neutral", "positive"]).template
         'Classify the sentiment of this text as negative, neutral, or positive:\n{text}'
     """

@@ -142,7 +142,7 @@ def load_published(name: str | Recipe, *, verbose: bool = True) -> DatasetDict:
 def parse_source(text: str) -> tuple[str, str | None]:
     """Take a split off a name.
 
-    Example:
+    Examples:
         >>> parse_source("imdb:test"), parse_source("imdb")
         (('imdb', 'test'), ('imdb', None))
     """

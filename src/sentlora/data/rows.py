@@ -28,7 +28,7 @@ def bodies(prompt: Prompt, columns: Mapping[str, Sequence[Any]], first_row: int 
     Raises:
         DataError: If a value is neither a string nor a number; names the field and the row.
 
-    Example:
+    Examples:
         >>> bodies(Prompt("{title}: {body}"), {"title": ["Good", None], "body": ["It works.", "It broke."]})
         ['Good: It works.', 'It broke.']
     """
@@ -52,7 +52,7 @@ def texts_of(
     Raises:
         DataError: If a row lacks fields and has others, or this is no row of texts.
 
-    Example:
+    Examples:
         >>> texts_of(["Fine.", {"title": "Good", "body": "It works."}], Prompt("{title}: {body}"))
         ['Fine.', 'Good: It works.']
     """

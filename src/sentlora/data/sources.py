@@ -65,7 +65,7 @@ def places(recipe: Recipe) -> list[Place]:
 def folder_words(recipe: Recipe) -> str:
     """Say what to put into the folder ``SENTLORA_DATA`` for a recipe, and where its name goes.
 
-    Example:
+    Examples:
         >>> folder_words(Recipe("shop", hub_id="me/shop", folder_files={"train": "shop.parquet"}, label_column="stars"))
         'set SENTLORA_DATA to a folder with shop.parquet (columns text, stars)'
     """

@@ -48,7 +48,7 @@ def build_splits(
         DataError: If a split is empty, or a text is not a string.
         LabelError: If a label is missing, hidden or unknown, or there is one class only.
 
-    Example:
+    Examples:
         >>> splits, labels = build_splits({"train": Table(["good", "bad"], ["pos", "neg"])})
         >>> splits["train"]["label"][:], str(labels)
         ([1, 0], '0 = neg, 1 = pos')
@@ -77,7 +77,7 @@ def build_splits(
 def split_name(name: Any) -> str:
     """Give a split the name that it has here.
 
-    Example:
+    Examples:
         >>> split_name("dev"), split_name("test")
         ('validation', 'test')
     """

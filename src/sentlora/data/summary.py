@@ -28,7 +28,7 @@ def summary_of(data: SentimentData) -> dict[str, Any]:
         ``50%`` and ``max`` of the texts' lengths); ``datasets``, the ids of the data on the Hub, where it is known to
         lie there.
 
-    Example:
+    Examples:
         >>> from sentlora.data.columns import read_data
         >>> summary = summary_of(read_data(["I loved it", "Never again"], ["positive", "negative"], verbose=False))
         >>> summary["splits"]["train"]["classes"], summary["datasets"]
@@ -48,7 +48,7 @@ def hub_id_of(source: str) -> str | None:
     Args:
         source: What was read, in words.
 
-    Example:
+    Examples:
         >>> hub_id_of("imdb:test"), hub_id_of("500 rows of imdb"), hub_id_of("me/reviews:test"), hub_id_of("a.csv")
         ('stanfordnlp/imdb', 'stanfordnlp/imdb', 'me/reviews', None)
     """

@@ -62,7 +62,7 @@ def table_of(
     Raises:
         DataError: If this is no table, or a column is not there.
 
-    Example:
+    Examples:
         >>> table = table_of({"Review": ["good", "bad"], "stars": [5, 1]}, label_column="stars")
         >>> table.text_column, list(table.labels)
         ('Review', [5, 1])
@@ -100,7 +100,7 @@ def table_of_xy(x: Any, y: Any, *, prompt: Prompt | None = None, fields_required
     Raises:
         DataError: If the lengths differ, or a row lacks fields and has others.
 
-    Example:
+    Examples:
         >>> table_of_xy(["good", "bad"], [1, 0]).labels
         [1, 0]
     """

@@ -26,7 +26,7 @@ def replace_lone_surrogates(text: str) -> str:
     Returns:
         The same string when there is nothing to repair, a valid one otherwise.
 
-    Example:
+    Examples:
         >>> replace_lone_surrogates("fine as it is")
         'fine as it is'
         >>> ascii(replace_lone_surrogates("lone \ud83d, pair \ud83d\ude00"))
@@ -51,7 +51,7 @@ def normalise(text: str) -> str:
     Returns:
         The letters and digits of the text, case-folded; empty when it has none.
 
-    Example:
+    Examples:
         >>> normalise("It's GREAT -- 10/10!")
         'itsgreat1010'
     """
@@ -66,7 +66,7 @@ def unescaped(text: str) -> str:
     Args:
         text: For instance a review of the UCI collections.
 
-    Example:
+    Examples:
         >>> unescaped('"I can&#039;t complain "')
         "I can't complain"
     """
@@ -79,7 +79,7 @@ def unescaped(text: str) -> str:
 def shown(value: Any) -> str:
     """Show a value and its type in a message, cut where it is long.
 
-    Example:
+    Examples:
         >>> shown(3.5)
         '3.5 (float)'
     """
@@ -90,7 +90,7 @@ def shown(value: Any) -> str:
 def is_missing(value: Any) -> bool:
     """Tell whether a value stands for none: None, NaN, or what pandas has for them.
 
-    Example:
+    Examples:
         >>> is_missing(float("nan")), is_missing(""), is_missing(0)
         (True, False, False)
     """
@@ -102,7 +102,7 @@ def is_missing(value: Any) -> bool:
 def nearest(name: str, names: Iterable[str]) -> str | None:
     """Return the name that is spelt most like another, in any case; None where none is near.
 
-    Example:
+    Examples:
         >>> nearest("Titel", ["title", "body"]), nearest("stars", ["title", "body"])
         ('title', None)
     """

@@ -43,7 +43,7 @@ def is_kept(word: str, keep: Collection[str] = ()) -> bool:
         word: One word, in any case.
         keep: Further words, in lower case.
 
-    Example:
+    Examples:
         >>> [is_kept(word) for word in ("Not", "didn't", "n\u2019t", "non-existent", "10", "film")]
         [True, True, True, True, True, False]
     """
@@ -68,7 +68,7 @@ def word_dropout(text: str, rate: float, rng: np.random.Generator, *, keep: Coll
     Raises:
         ConfigError: If the rate is no number of at least 0 and below 1.
 
-    Example:
+    Examples:
         >>> word_dropout("It is not good, it is great.", 0.5, np.random.default_rng(0))
         'It not, it is.'
     """
@@ -97,7 +97,7 @@ def word_swap(text: str, rate: float, rng: np.random.Generator, *, keep: Collect
     Raises:
         ConfigError: If the rate is no number of at least 0 and below 1.
 
-    Example:
+    Examples:
         >>> word_swap("The plot is not bad", 0.1, np.random.default_rng(0))
         'plot The is not bad'
     """
@@ -140,7 +140,7 @@ def synonyms(
         ConfigError: If the rate is no number of at least 0 and below 1, or there is no WordNet on this machine.
         MissingExtraError: If nltk, which reads WordNet, is not installed.
 
-    Example:
+    Examples:
         >>> thesaurus = {"film": ["movie"], "not": ["nay"]}
         >>> find = lambda word: thesaurus.get(word, [])
         >>> synonyms("This is not my film.", 0.1, np.random.default_rng(0), synonyms_of=find)

@@ -42,7 +42,7 @@ def majority_classifier() -> DummyClassifier:
     Returns:
         An unfitted scikit-learn classifier; its probabilities are the shares of the classes in the training data.
 
-    Example:
+    Examples:
         >>> majority_classifier().fit(["a", "b", "c"], [1, 1, 0]).predict(["d"]).tolist()
         [1]
     """
@@ -67,7 +67,7 @@ def tfidf_classifier(
     Returns:
         An unfitted scikit-learn pipeline: ``fit(texts, ids)``, ``predict_proba(texts)``.
 
-    Example:
+    Examples:
         >>> model = tfidf_classifier().fit(["good film", "bad film", "good", "bad"], [1, 0, 1, 0])
         >>> model.predict(["a good one"]).tolist()
         [1]
@@ -107,7 +107,7 @@ def evaluate_baseline(
     Raises:
         DataError: If texts and ids differ in length, there are none, or an id is out of range.
 
-    Example:
+    Examples:
         >>> labels = LabelMap(("negative", "positive"))
         >>> evaluate_baseline(majority_classifier(), ["a", "b"], [1, 1], ["c", "d"], [0, 1], labels).accuracy
         0.5

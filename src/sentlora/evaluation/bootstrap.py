@@ -61,7 +61,7 @@ def bootstrap_intervals(
     Raises:
         DataError: If a shape does not fit, an id is out of range, or there are no draws; names the row.
 
-    Example:
+    Examples:
         >>> ends = bootstrap_intervals([0, 1] * 50, [[0.8, 0.2], [0.3, 0.7]] * 45 + [[0.4, 0.6], [0.6, 0.4]] * 5)
         >>> low, high = ends["accuracy"]
         >>> 0.8 < low < 0.9 < high < 1.0

@@ -35,7 +35,7 @@ def accuracy_by_length(correct: ArrayLike, texts: Sequence[str]) -> list[dict[st
     Raises:
         DataError: If there are no rows, or not as many texts.
 
-    Example:
+    Examples:
         >>> rows = accuracy_by_length([True, True, True, False], ["a", "bb", "ccc", "dddd"])
         >>> [(row["longest"], row["accuracy"]) for row in rows]
         [(1, 1.0), (2, 1.0), (3, 1.0), (4, 0.0)]
@@ -82,7 +82,7 @@ def surest_mistakes(
         probabilities: Shape (n_rows, n_labels).
         n: How many.
 
-    Example:
+    Examples:
         >>> surest_mistakes(np.array([0, 0, 1]), np.array([1, 1, 1]), np.array([[0.4, 0.6], [0.1, 0.9], [0.2, 0.8]]))
         [1, 0]
     """

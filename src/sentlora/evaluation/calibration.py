@@ -78,7 +78,7 @@ def calibration_bins(y_true: ArrayLike, probabilities: ArrayLike, *, n_bins: int
     Raises:
         DataError: If a shape does not fit, or a probability is not within 0 and 1; names the row.
 
-    Example:
+    Examples:
         >>> bins = calibration_bins([0, 1], [[0.9, 0.1], [0.7, 0.3]], n_bins=5)
         >>> [(row["high"], row["n"], row["accuracy"]) for row in bins if row["n"]]
         [(0.8, 1, 0.0), (1.0, 1, 1.0)]
@@ -115,7 +115,7 @@ def expected_calibration_error(y_true: ArrayLike, probabilities: ArrayLike, *, n
     Raises:
         DataError: As :func:`calibration_bins`.
 
-    Example:
+    Examples:
         >>> round(expected_calibration_error([0, 0, 1, 0], [[0.75, 0.25]] * 4), 3)
         0.0
     """
@@ -138,7 +138,7 @@ def brier_score(y_true: ArrayLike, probabilities: ArrayLike) -> float:
     Raises:
         DataError: As :func:`calibration_bins`.
 
-    Example:
+    Examples:
         >>> brier_score([0, 1], [[1.0, 0.0], [0.5, 0.5]])
         0.125
     """
@@ -164,7 +164,7 @@ def negative_log_likelihood(y_true: ArrayLike, probabilities: ArrayLike) -> floa
     Raises:
         DataError: As :func:`calibration_bins`.
 
-    Example:
+    Examples:
         >>> round(negative_log_likelihood([0, 1], [[0.5, 0.5], [0.5, 0.5]]), 4)
         0.6931
     """
@@ -195,7 +195,7 @@ def fit_temperature(logits: ArrayLike, ids: ArrayLike) -> float:
         DataError: If a shape does not fit, a logit is not finite, or no temperature is the best: where every row is
             right, colder is always better, and where the logits tell nothing, hotter is.
 
-    Example:
+    Examples:
         >>> logits = [[2.0, 0.0], [2.0, 0.0], [2.0, 0.0], [0.0, 2.0]]
         >>> round(fit_temperature(logits, [0, 0, 1, 1]), 4)  # three of four are right: 2 / log(3)
         1.8205
@@ -246,7 +246,7 @@ def calibrate(logits: ArrayLike, ids: ArrayLike) -> Calibration:
     Raises:
         DataError: As :func:`fit_temperature`.
 
-    Example:
+    Examples:
         >>> found = calibrate([[4.0, 0.0], [4.0, 0.0], [4.0, 0.0], [0.0, 4.0]], [0, 0, 1, 1])
         >>> found.temperature > 1 and found.nll_after < found.nll_before
         True

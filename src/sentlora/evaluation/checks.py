@@ -99,7 +99,7 @@ def as_probabilities(scores: ArrayLike) -> NDArray[np.float64]:
     Raises:
         DataError: If the shape does not fit, or a score is NaN or infinite.
 
-    Example:
+    Examples:
         >>> as_probabilities([[0.0, 0.0], [2.0, -2.0]]).round(3).tolist()
         [[0.5, 0.5], [0.982, 0.018]]
     """

@@ -64,7 +64,7 @@ def plot_precision_recall(report: EvaluationReport, ax: Axes | None = None, *, d
         ax.step(recall, precision, where="post", **line(place, theme), label=label)
     if positive is not None and drawable:
         share = counts[drawable[0]] / report.n
-        ax.axhline(share, color=theme.muted, linestyle=":", linewidth=1, label=f"chance, {share:.3f}")
+        ax.axhline(share, color=theme.muted, linestyle=":", linewidth=1.4, label=f"chance, {share:.3f}")
     if report.threshold is not None:
         here = f"at the threshold {report.threshold:.3g}"
         ax.plot([report.recall], [report.precision], "o", color=theme.colours[1], markersize=7, label=here)
@@ -104,7 +104,7 @@ def plot_reliability(report: EvaluationReport, ax: Axes | None = None, *, dark: 
     accuracies, confidence = [row["accuracy"] for row in bins], [row["confidence"] for row in bins]
     ax.bar(middles, accuracies, widths, color=theme.colours[0], alpha=0.75, label="accuracy (thin bar: few rows)")
     ax.plot(confidence, accuracies, "o", color=theme.colours[1], markersize=4, label="at the mean confidence")
-    ax.plot([0, 1], [0, 1], color=theme.muted, linestyle=":", linewidth=1.2, label="calibrated")
+    ax.plot([0, 1], [0, 1], color=theme.muted, linestyle=":", linewidth=1.4, label="calibrated")
     title = f"Calibration: ECE {report.ece:.3f}, Brier {report.brier:.3f}"
     ax.set(xlabel="confidence of the most probable class", ylabel="accuracy", title=title)
     _unit_square(ax)
@@ -161,7 +161,7 @@ def plot_coverage(report: EvaluationReport, ax: Axes | None = None, *, dark: boo
     enough = curve["coverage"] * report.n >= min(20, report.n / 2)
     coverage, accuracy = curve["coverage"][enough], curve["accuracy"][enough]
     ax.plot(coverage, accuracy, **line(0, theme), label="accuracy on the surest rows")
-    ax.axhline(report.accuracy, color=theme.muted, linestyle=":", linewidth=1.2, label="on all rows")
+    ax.axhline(report.accuracy, color=theme.muted, linestyle=":", linewidth=1.4, label="on all rows")
     _mark_levels(ax, report, theme)
     lowest = min(float(accuracy.min()), report.accuracy)
     ax.set(

@@ -58,7 +58,7 @@ def words_of(text: str, tokens: Sequence[Token]) -> tuple[Word, ...]:
         text: The text.
         tokens: Its tokens, in order.
 
-    Example:
+    Examples:
         >>> tokens = [Token("won", 0, 3, 0.5, "won"), Token("der", 3, 6, 1.0, "##der"), Token("!", 6, 7, 0.25, "!")]
         >>> [(word.text, word.attribution) for word in words_of("wonder!", tokens)]
         [('wonder', 1.5), ('!', 0.25)]

@@ -44,7 +44,7 @@ class Explanation:
         cut: The characters that these stand for, first and behind the last; None where nothing was cut.
         prompt: What a text-to-text model was asked; all but the text is held fixed. None for an encoder.
 
-    Example:
+    Examples:
         >>> token = Token("good", 0, 4, 2.0, "good")
         >>> found = Explanation("good", "positive", 0.875, "positive", (token,), "log-odds", 1.95, 0.0, 32)
         >>> found

@@ -175,7 +175,7 @@ def pieces(explanation: Explanation) -> Iterator[tuple[str, Word | None, bool]]:
 def printable(text: str) -> str:
     r"""Show control characters as pictures, so that none of them acts on a terminal or a page.
 
-    Example:
+    Examples:
         >>> ascii(printable("a\x1b[2J b\n"))
         "'a\\u241b[2J b\\n'"
     """

@@ -30,7 +30,7 @@ class SentimentMetric(evaluate.Metric):
         keep_in_memory: False writes to evaluate's cache folder, which ``num_process`` above 1 needs.
         **kwargs: Anything else that ``evaluate.Metric`` takes.
 
-    Example:
+    Examples:
         >>> metric = SentimentMetric(["negative", "positive"])
         >>> metric.compute(predictions=[0, 1, 1], references=[0, 1, 0])["precision"]
         0.5

@@ -41,7 +41,7 @@ def find_label_issues(y_true: ArrayLike, scores: ArrayLike) -> dict[str, NDArray
         DataError: If a shape does not fit, or all rows have one label, with which no other can be confused.
         MissingExtraError: If cleanlab is not installed.
 
-    Example:
+    Examples:
         >>> sure = [[0.9, 0.1]] * 20 + [[0.2, 0.8]] * 20
         >>> found = find_label_issues([0] * 19 + [1] * 21, sure)  # doctest: +SKIP
         >>> found["row"].tolist(), found["suggested"].tolist(), found["score"].tolist()  # doctest: +SKIP

@@ -15,7 +15,7 @@ def text_table(header: Sequence[str], rows: Cells, *, left: int = 1) -> str:
         rows: The cells.
         left: How many columns stand to the left; the others, figures, to the right.
 
-    Example:
+    Examples:
         >>> print(text_table(["", "n"], [["a", "1"], ["bc", "10"]]))
              n
         --  --

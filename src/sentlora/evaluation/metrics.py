@@ -54,7 +54,7 @@ def compute(
     Raises:
         DataError: If a shape does not fit, an id is out of range, or a score is NaN or infinite; names the row.
 
-    Example:
+    Examples:
         >>> figures = compute([0, 1, 1], [[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
         >>> figures["recall"], figures["roc_auc"]
         (0.5, 1.0)
@@ -113,7 +113,7 @@ def from_predictions(
     Raises:
         DataError: If there are no rows, a shape does not fit, or an id is out of range; names the row.
 
-    Example:
+    Examples:
         >>> figures = from_predictions([0, 0, 1, 1], [0, 1, 1, 1], names=["negative", "positive"])
         >>> figures["tpr"], figures["fpr"], figures["confusion_matrix"]
         (1.0, 0.5, [[1, 1], [0, 2]])
@@ -178,7 +178,7 @@ def headline(metrics: dict[str, Any]) -> dict[str, float]:
         out where it is undefined, because a Trainer can log only numbers. Where answers were no label, also
         ``invalid_share``.
 
-    Example:
+    Examples:
         >>> list(headline(from_predictions([0, 1], [0, 1])))
         ['accuracy', 'precision', 'recall', 'f1', 'tpr', 'fpr', 'f1_macro']
     """
@@ -204,7 +204,7 @@ def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[f
     Raises:
         DataError: If the counts or the confidence are out of range.
 
-    Example:
+    Examples:
         >>> low, high = wilson_interval(90, 100)
         >>> round(low, 3), round(high, 3)
         (0.826, 0.945)

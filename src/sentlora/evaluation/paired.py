@@ -105,7 +105,7 @@ def compare_predictions(
         ConfigError: If the names are not two different ones, or there is no draw.
         DataError: If a shape does not fit or an id is out of range.
 
-    Example:
+    Examples:
         >>> truth = [1] * 100
         >>> found = compare_predictions(truth, [1] * 80 + [0] * 20, [0] * 3 + [1] * 97, 2)
         >>> found.only_a, found.only_b, found.better

@@ -81,7 +81,7 @@ def plot_confusion_matrix(report: EvaluationReport, ax: Axes | None = None, *, d
         for text, count, share in zip(display.text_.flat, counts.flat, shares.flat, strict=True):
             text.set_text(f"{count:,}\n{share:.0%}" if n_labels <= 4 else f"{count:,}")
             if dark:
-                text.set_color(DARK.paper if share > 0.5 else DARK.ink)
+                text.set_color(DARK.paper if share > 0.6 else DARK.ink)  # of the two the one with more contrast
     invalid = f", {report.invalid:,} invalid answers" if report.invalid else ""
     if max(len(part) for name in names for part in name.split("\n")) * n_labels > 32:
         ax.tick_params(axis="x", labelrotation=90)  # side by side they would run into each other
@@ -127,7 +127,7 @@ def plot_roc(
     else:
         ax = ax if ax is not None else new_axes(width=5.0, height=5.0)
         title, drawn = _class_curves(ax, report, theme)
-    ax.plot([0, 1], [0, 1], color=theme.muted, linestyle=":", linewidth=1, label="chance")
+    ax.plot([0, 1], [0, 1], color=theme.muted, linestyle=":", linewidth=1.4, label="chance")
     ax.set(xlabel="false positive rate", ylabel="true positive rate", title=title, xlim=(-0.02, 1.02))
     ax.set(ylim=(-0.02, 1.02))
     legend_below(ax, columns=1 if drawn < 4 else 2)

@@ -31,7 +31,7 @@ class Profile:
         overlaps: Texts that two splits share, or a split and another data set.
         base_model: Whose tokenizer counted tokens; None where none did.
 
-    Example:
+    Examples:
         >>> from sentlora import profile
         >>> found = profile(["good film", "bad film", "Good film!"], [1, 0, 1], verbose=False)
         >>> found

@@ -49,7 +49,7 @@ class EvaluationReport(Trust):
         temperature: What the logits were divided by.
         seconds: How long the rows took to score, where that was measured.
 
-    Example:
+    Examples:
         >>> labels = LabelMap(("negative", "positive"))
         >>> report = EvaluationReport.from_scores([0, 1, 1], [[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]], labels, source="toy")
         >>> report
@@ -149,7 +149,7 @@ class EvaluationReport(Trust):
             ConfigError: If the names are not two different ones.
             DataError: If the other is no report, or the two are not on the same rows or have other classes.
 
-        Example:
+        Examples:
             >>> labels = LabelMap(("negative", "positive"))
             >>> no, yes = [0.8, 0.2], [0.1, 0.9]
             >>> good = EvaluationReport.from_scores([0, 1] * 50, [no, yes] * 50, labels)

@@ -36,7 +36,7 @@ class SweepResult:
         validation_rows: How many rows the trials were selected by.
         report: The report on the test split; None where there is none, or nothing was refitted.
 
-    Example:
+    Examples:
         >>> first = Trial(0, {"r": 8}, FINISHED, value=0.80, seconds=60.0, best_epoch=2, is_default=True)
         >>> second = Trial(1, {"r": 16}, FINISHED, value=0.82, seconds=66.0, best_epoch=3)
         >>> result = SweepResult({"r": 16}, (first, second), validation_rows=200)

@@ -74,7 +74,7 @@ def choose_threshold(
         ConfigError: If not exactly one of the three is given, or its value is out of range.
         DataError: If the rows do not fit, all are of one class, or no threshold does what is asked.
 
-    Example:
+    Examples:
         >>> y, p = [0, 0, 0, 1, 1, 1], [0.1, 0.2, 0.7, 0.6, 0.8, 0.9]
         >>> choose_threshold(y, p, fpr=0).threshold, choose_threshold(y, p, tpr=1.0).threshold
         (0.8, 0.6)
@@ -123,7 +123,7 @@ def coverage_curve(correct: ArrayLike, confidence: ArrayLike) -> dict[str, _Floa
     Raises:
         DataError: If there are no rows, or the two differ in length.
 
-    Example:
+    Examples:
         >>> curve = coverage_curve([True, True, False, True], [0.9, 0.8, 0.6, 0.6])
         >>> curve["coverage"].tolist(), curve["accuracy"].tolist()
         ([0.25, 0.5, 1.0], [1.0, 1.0, 0.75])
@@ -159,7 +159,7 @@ def rule_of(fpr: float | None, tpr: float | None, f1: str | None) -> str:
     Raises:
         ConfigError: As :func:`choose_threshold`.
 
-    Example:
+    Examples:
         >>> rule_of(0.05, None, None)
         'FPR <= 0.05'
     """

@@ -140,7 +140,7 @@ class Trust(Rates):
             DataError: If all rows have one label.
             MissingExtraError: If cleanlab is not installed.
 
-        Example:
+        Examples:
             >>> clf = SentimentLoRA.load("imdb-lora")  # doctest: +SKIP
             >>> clf.evaluate("imdb:test").label_issues()  # doctest: +SKIP
         """

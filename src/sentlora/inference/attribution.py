@@ -95,7 +95,7 @@ def label_id(labels: LabelMap, label: Any) -> int:
     Raises:
         LabelError: If there is no such label.
 
-    Example:
+    Examples:
         >>> label_id(LabelMap(("negative", "positive")), "positive")
         1
     """
@@ -116,7 +116,7 @@ def log_odds(scores: torch.Tensor, label: int) -> torch.Tensor:
         scores: Logits, or log-likelihoods, shape (batch, labels).
         label: The id of the label.
 
-    Example:
+    Examples:
         >>> log_odds(torch.tensor([[1.0, 3.0]]), 1).tolist()
         [2.0]
     """

@@ -16,7 +16,7 @@ def completeness_error(parts: Iterable[float], difference: float) -> float:
         parts: The attributions.
         difference: Between the score of the text and that of the baseline.
 
-    Example:
+    Examples:
         >>> round(completeness_error([1.0, -0.25], 0.8), 3)
         0.05
     """
@@ -30,7 +30,7 @@ def is_rough(error: float, difference: float) -> bool:
         error: The completeness error in log-odds; up to a hundredth it is next to nothing, whatever the difference.
         difference: Between the score of the text and that of the baseline.
 
-    Example:
+    Examples:
         >>> is_rough(0.2, 3.0), is_rough(0.1, -3.0), is_rough(0.005, 0.01)
         (True, False, False)
     """

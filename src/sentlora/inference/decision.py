@@ -19,7 +19,7 @@ def softmax(scores: np.ndarray, temperature: float = 1.0) -> np.ndarray:
     Returns:
         Probabilities, shape (n, n_labels).
 
-    Example:
+    Examples:
         >>> softmax(np.array([[0.0, 0.0]])).tolist()
         [[0.5, 0.5]]
     """
@@ -41,7 +41,7 @@ def decide(probabilities: np.ndarray, positive_id: int, threshold: float | None 
     Returns:
         Label ids, int64, shape (n,).
 
-    Example:
+    Examples:
         >>> decide(np.array([[0.6, 0.4]]), positive_id=1, threshold=0.3).tolist()
         [1]
     """
@@ -67,7 +67,7 @@ def abstain(ids: np.ndarray, probabilities: np.ndarray, below: float) -> np.ndar
     Raises:
         ConfigError: If ``below`` is no share above 0 to 1.
 
-    Example:
+    Examples:
         >>> abstain(np.array([0, 0]), np.array([[0.9, 0.1], [0.6, 0.4]]), below=0.8).tolist()
         [0, -1]
     """
@@ -98,7 +98,7 @@ def labels_of(ids: np.ndarray, classes: np.ndarray) -> np.ndarray:
     Returns:
         The labels, shape (n,); where an id is -1, objects, and None for it.
 
-    Example:
+    Examples:
         >>> labels_of(np.array([1, -1]), np.array(["bad", "good"])).tolist()
         ['good', None]
     """

@@ -29,7 +29,7 @@ from sentlora.inference.unfinished import Unfinished
 
 # So many rows are lost at most when a run is cut off. With fewer, texts of one length are harder to put together.
 CHUNK_ROWS = 4096
-_HEAD = 1 << 20
+_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -169,12 +169,13 @@ def score_file(
 
 
 def _made_of(clf: FittedClassifier, found: TextsOfFile, abstain_below: float | None) -> dict[str, Any]:
-    path = found.file.path
-    status = path.stat()
-    with path.open("rb") as file:
-        head = hashlib.sha256(file.read(_HEAD)).hexdigest()
+    # All of its bytes, and no times: a copy of the file, or one that was touched, is the same file.
+    digest = hashlib.sha256()
+    with found.file.path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
     return {
-        "input file": [status.st_size, status.st_mtime_ns, head],
+        "input file": digest.hexdigest(),
         "classifier": identity_of(clf),
         "column of the texts": found.text_column,
         "abstain_below": abstain_below,

@@ -11,6 +11,7 @@ from typing import Any, TextIO
 import numpy as np
 import pandas as pd
 
+from sentlora.console import say
 from sentlora.data.headers import UsualColumns, find_text_column
 from sentlora.data.prompts import PLAIN_FIELD, Prompt
 from sentlora.data.text import replace_lone_surrogates
@@ -43,7 +44,7 @@ def find_texts(
     Raises:
         DataError: If the column or a field cannot be found.
 
-    Example:
+    Examples:
         >>> frame = pd.DataFrame({"id": [1], "review": ["Fine."]})
         >>> find_texts(frame, None, None, UsualColumns(), name="reviews.csv")
         'review'
@@ -70,12 +71,13 @@ def table_of_texts(texts: Iterable[str]) -> pd.DataFrame:
     return pd.DataFrame({"text": [replace_lone_surrogates(text) for text in texts]})
 
 
-def lines_in_parts(stream: TextIO, rows: int) -> Iterator[pd.DataFrame]:
+def lines_in_parts(stream: TextIO, rows: int, *, verbose: bool = True) -> Iterator[pd.DataFrame]:
     """Read texts from a stream, one per line.
 
     Args:
         stream: Standard input, for instance.
         rows: Lines that are read at a time.
+        verbose: Say how many lines were no UTF-8.
 
     Yields:
         Tables with the column ``text``.
@@ -84,13 +86,20 @@ def lines_in_parts(stream: TextIO, rows: int) -> Iterator[pd.DataFrame]:
         DataError: If there is no line.
     """
     if isinstance(stream, io.TextIOWrapper):
-        stream.reconfigure(errors="replace")  # one odd byte must not lose the other lines
-    none_yet = True
+        stream.reconfigure(errors="surrogateescape")  # one odd byte must not lose the other lines
+    none_yet, odd = True, 0
     while lines := list(islice(stream, rows)):
         none_yet = False
+        odd += sum(line != replace_lone_surrogates(line) for line in lines)
         yield table_of_texts(line.rstrip("\r\n") for line in lines)
     if none_yet:
         raise DataError("Expected texts as arguments, in --file, or one per line on standard input; found none.")
+    if odd:
+        say(
+            f"Note: {odd:,} {'line is' if odd == 1 else 'lines are'} not UTF-8; what could not be read is \ufffd in "
+            "the texts. Convert them first, for instance with iconv -f latin1 -t utf-8.",
+            verbose=verbose,
+        )
 
 
 def check_new_columns(columns: Iterable[Any], labels: LabelMap) -> None:
@@ -148,7 +157,7 @@ def lines_of(table: pd.DataFrame) -> Iterator[str]:
         table: What :func:`predictions` returns, with the texts in the column ``text``. The label and the confidence
             of an answer that is no label are empty.
 
-    Example:
+    Examples:
         >>> table = pd.DataFrame({"prediction": ["good", None], "confidence": [0.75, None], "text": ["fine", "so-so"]})
         >>> list(lines_of(table))
         ['good\t0.7500\tfine', '\t\tso-so']

@@ -133,7 +133,7 @@ def count_from_config(
         ConfigError: If the weights cannot be quantised as the settings ask; bitsandbytes need not be installed.
         TargetError: If a target, a layer or a key of ``rank_pattern`` names nothing in this model.
 
-    Example:
+    Examples:
         >>> from transformers import BertConfig
         >>> count_from_config(BertConfig(), Settings(r=4, targets="query,value")).trainable_without_head
         147456

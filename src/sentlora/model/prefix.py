@@ -98,7 +98,7 @@ def find_prefix(model: Any) -> Prefix | None:
     Returns:
         The cut, also where its depth is 0; None for an architecture that is not known to be cut cleanly.
 
-    Example:
+    Examples:
         >>> from transformers import DistilBertConfig, DistilBertForSequenceClassification
         >>> config = DistilBertConfig(vocab_size=20, dim=8, n_layers=3, n_heads=2, hidden_dim=8)
         >>> model = DistilBertForSequenceClassification(config)

@@ -18,7 +18,7 @@ def token_batches(lengths: Sequence[int], tokens_per_batch: int) -> list[list[in
     Returns:
         Row indices of each batch; every row occurs once.
 
-    Example:
+    Examples:
         >>> token_batches([2, 9, 2, 3], tokens_per_batch=8)
         [[1], [3, 0], [2]]
     """

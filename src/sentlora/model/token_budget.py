@@ -32,7 +32,7 @@ def tokens_to_score(device: torch.device, copies: int = 1) -> int:
         copies: How often the objective copies a text, for labels of several tokens. On a CPU the budget is far from
             what memory holds, and they do not count.
 
-    Example:
+    Examples:
         >>> tokens_to_score(torch.device("cpu"))
         1024
     """

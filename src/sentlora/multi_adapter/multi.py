@@ -39,7 +39,7 @@ class MultiAdapter:
     Adapters of one number of labels share batches. Where the texts of one adapter fill half a batch or more, it is
     merged into the base weights while they are scored. Threads may share a MultiAdapter; they take turns.
 
-    Example:
+    Examples:
         >>> multi = MultiAdapter({"films": "runs/films", "drugs": "runs/drugs"})  # doctest: +SKIP
         >>> multi.predict(["Great fun.", "Made me dizzy."], adapter=["films", "drugs"])  # doctest: +SKIP
         array(['positive', 'negative'], dtype='<U8')

@@ -88,7 +88,7 @@ def versions_line(config: SentimentConfig) -> str:
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     r"""Write a table of markdown.
 
-    Example:
+    Examples:
         >>> print(table(("a", "b"), [("1|2", "3")]))
         | a | b |
         | --- | --- |

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 import shutil
+import stat
 import tempfile
 import uuid
 from collections.abc import Callable, Collection
@@ -116,7 +118,7 @@ def write_whole(path: str | Path, fill: Callable[[Path], None], kind: FolderKind
         raise AdapterFolderError(f"Cannot write to {final.parent}: {error.strerror}. Choose another folder.") from error
     try:
         fill(draft)
-        draft.chmod(0o755)  # mkdtemp makes it private
+        _open_up(draft, draft / kind.record)
         _swap(draft, final)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
@@ -140,6 +142,7 @@ def check_place(path: str | Path, kind: FolderKind = ADAPTER) -> Path:
     """
     final = Path(path).expanduser().resolve()
     if not final.exists():
+        _check_parent(final)
         return final
     found = _names(final) if final.is_dir() else {final.name}
     if not found:
@@ -154,6 +157,14 @@ def check_place(path: str | Path, kind: FolderKind = ADAPTER) -> Path:
             "would lose it. Move it away, or choose another folder."
         )
     return final
+
+
+def _check_parent(final: Path) -> None:
+    """Refuse a place below a file, or below a folder that may not be written to."""
+    above = next(parent for parent in final.parents if parent.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        why = "it may not be written to" if above.is_dir() else "it is a file"
+        raise AdapterFolderError(f"Cannot write to {final}: of {above}, {why}. Choose another folder.")
 
 
 def _names(folder: Path) -> set[str]:
@@ -257,6 +268,14 @@ def _verify(folder: Path, config: SentimentConfig) -> None:
                 f"{folder / name} is not the file that was saved (its SHA-256 differs). Copy the folder again, "
                 "or pass verify=False if you changed it on purpose."
             )
+
+
+def _open_up(folder: Path, written: Path) -> None:
+    """Let those read a folder who may read a file written in it: mkdtemp and safetensors make theirs private."""
+    mode = stat.S_IMODE(written.stat().st_mode)
+    for path in folder.iterdir():
+        path.chmod(mode)
+    folder.chmod(mode | (mode & 0o444) >> 2)
 
 
 def _swap(draft: Path, final: Path) -> None:

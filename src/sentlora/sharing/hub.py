@@ -55,7 +55,7 @@ _SECONDS_TO_ANSWER = 10.0
 def is_hub_id(name: str | Path) -> bool:
     """Tell whether a name can be that of a repository on the Hub; a ``Path`` never is one.
 
-    Example:
+    Examples:
         >>> [is_hub_id(name) for name in ("me/imdb-lora", "imdb-lora", "./me/x", "a/b/c", Path("me/x"))]
         [True, False, False, False, False]
     """

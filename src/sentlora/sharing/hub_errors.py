@@ -43,7 +43,7 @@ def offline_reason(*, local_files_only: bool = False) -> str | None:
     Args:
         local_files_only: Whether the caller asked for that.
 
-    Example:
+    Examples:
         >>> offline_reason(local_files_only=True)
         'local_files_only=True'
     """
@@ -57,7 +57,7 @@ def offline_reason(*, local_files_only: bool = False) -> str | None:
 def without_secrets(text: str, token: str | None = None) -> str:
     """Replace every token in a text: the one that was passed, those of the environment, and whatever looks like one.
 
-    Example:
+    Examples:
         >>> without_secrets("refused: Bearer abc (token hf_0123456789abcdefgh)")
         'refused: Bearer *** (token ***)'
     """

@@ -26,7 +26,7 @@ def measured(figures: Mapping[str, Any], report: EvaluationReport | None) -> dic
         more than two), ``confusion_matrix`` (rows are true classes, columns predicted ones) and ``intervals`` (name ->
         [low, high], 95 %, by the bootstrap).
 
-    Example:
+    Examples:
         >>> from sentlora.labels import LabelMap
         >>> labels = LabelMap(("negative", "positive"))
         >>> report = EvaluationReport.from_scores([0, 1] * 20, [[0.9, 0.1], [0.2, 0.8]] * 20, labels)

@@ -161,7 +161,7 @@ def _forget_places(path: Path, keys: tuple[str, ...], base: str | None, revision
 def _bare(words: str) -> str:
     """Leave of a path on this machine its last part; of anything else, all.
 
-    Example:
+    Examples:
         >>> _bare("/home/me/data/reviews"), _bare("imdb:test")
         ('reviews', 'imdb:test')
     """

@@ -160,7 +160,7 @@ def idle_settings(settings: Settings) -> tuple[str, ...]:
     Args:
         settings: The resolved settings.
 
-    Example:
+    Examples:
         >>> idle_settings(Settings(variant="ia3")), idle_settings(Settings())
         (('r', 'alpha', 'dropout', 'rank_pattern'), ())
     """

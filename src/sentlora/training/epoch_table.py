@@ -100,7 +100,7 @@ def remark_on_overfitting(rows: Sequence[Mapping[str, float]], kept: Mapping[str
         rows: One row for each epoch.
         kept: The row of the epoch that was kept, or None.
 
-    Example:
+    Examples:
         >>> rows = [{"epoch": 1.0, "validation_loss": 0.5}, {"epoch": 2.0, "validation_loss": 0.9}]
         >>> print(remark_on_overfitting(rows, rows[1]))
         the validation loss was lowest in epoch 1 (0.5000) and is 0.9000 in epoch 2, which is kept: its probabilities \

@@ -24,7 +24,7 @@ def tokens_to_cut_to(settings: Settings, device: torch.device) -> int | None:
             activations that stay in the cache are worth more than a larger matrix product, and elsewhere only
             where that is asked for.
 
-    Example:
+    Examples:
         >>> cpu, cuda = torch.device("cpu"), torch.device("cuda")
         >>> [tokens_to_cut_to(Settings(batching=name), cpu) for name in ("grouped", "micro", "random")]
         [1024, 1024, None]
@@ -54,7 +54,7 @@ def micro_batches(batch: dict[str, Any], tokens: int, *, per_pass: int = 0) -> l
     Returns:
         The parts, longest rows first; the batch itself where it is not worth cutting.
 
-    Example:
+    Examples:
         >>> mask = torch.tensor([[1, 1, 1, 1], [1, 0, 0, 0], [1, 1, 0, 0]])
         >>> batch = {"input_ids": mask * 7, "attention_mask": mask}
         >>> [list(part["input_ids"].shape) for part in micro_batches(batch, tokens=4)]

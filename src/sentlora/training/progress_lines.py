@@ -46,7 +46,7 @@ class ProgressLines(TrainerCallback):
 def duration(seconds: float) -> str:
     """Write a time as people say it.
 
-    Example:
+    Examples:
         >>> duration(42), duration(150), duration(9000)
         ('42 s', '2 min 30 s', '2 h 30 min')
     """

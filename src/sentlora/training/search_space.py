@@ -122,7 +122,7 @@ class SearchSpace:
         Raises:
             ConfigError: If a name is unknown, or what stands there is no choice and no range.
 
-        Example:
+        Examples:
             >>> SearchSpace.of({"r": [4, 8], "learning_rate": (1e-4, 1e-3, "log")}).dimensions["r"]
             Choices(values=(4, 8))
         """
@@ -241,7 +241,7 @@ def as_settings(params: Mapping[str, Any], r: int) -> dict[str, Any]:
         params: What was drawn.
         r: The rank, where it was not drawn.
 
-    Example:
+    Examples:
         >>> as_settings({"r": 32, "alpha_ratio": 0.5, "dropout": 0.1}, r=8)
         {'r': 32, 'dropout': 0.1, 'alpha': 16}
     """
@@ -257,7 +257,7 @@ def as_settings(params: Mapping[str, Any], r: int) -> dict[str, Any]:
 def from_settings(settings: Settings, names: Sequence[str]) -> dict[str, Any]:
     """Return the values that settings have, by the names of a space.
 
-    Example:
+    Examples:
         >>> from_settings(Settings(r=8, alpha=16), ["r", "alpha_ratio"])
         {'r': 8, 'alpha_ratio': 2.0}
     """
@@ -297,7 +297,7 @@ def parse_space(texts: Sequence[str]) -> dict[str, Any] | None:
     Raises:
         ConfigError: If a text is none of these, or a name comes twice.
 
-    Example:
+    Examples:
         >>> parse_space(["r=4,8", "learning_rate=1e-4:2e-3:log", "targets=query,value|all-linear"])
         {'r': [4, 8], 'learning_rate': (0.0001, 0.002, 'log'), 'targets': ['query,value', 'all-linear']}
     """

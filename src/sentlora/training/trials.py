@@ -123,7 +123,7 @@ def progress_line(trials: Sequence[Trial], wanted: int, seconds_left: float | No
         wanted: How many are to be finished.
         seconds_left: What the others will take, or None.
 
-    Example:
+    Examples:
         >>> first = Trial(0, {"r": 8}, FINISHED, value=0.81, seconds=60.0, is_default=True)
         >>> second = Trial(1, {"r": 16}, PRUNED, value=0.7, seconds=20.0)
         >>> print(progress_line([first, second], wanted=5, seconds_left=110))
@@ -146,7 +146,7 @@ def progress_line(trials: Sequence[Trial], wanted: int, seconds_left: float | No
 def words_of(params: Mapping[str, Any]) -> str:
     """Write settings on one line.
 
-    Example:
+    Examples:
         >>> words_of({"r": 16, "learning_rate": 0.000123456, "targets": ["query", "value"]})
         'r=16, learning_rate=0.0001235, targets=query+value'
     """
@@ -163,7 +163,7 @@ def shown(value: Any) -> str:
 def duration(seconds: float) -> str:
     """Write a time as a person says it.
 
-    Example:
+    Examples:
         >>> duration(8.4), duration(75), duration(600), duration(9000)
         ('8 s', '75 s', '10 min', '2.5 h')
     """

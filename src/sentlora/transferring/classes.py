@@ -46,7 +46,7 @@ def match_classes(adapter: LabelMap, data: LabelMap, names: tuple[str, str] = ("
     Raises:
         LabelError: If they have fewer than two classes in common, between which there would be nothing to decide.
 
-    Example:
+    Examples:
         >>> three = LabelMap(("negative", "neutral", "positive"))
         >>> match_classes(LabelMap(("neg", "Positive", "Negative")), three)
         Match(ids=(2, None, 1), common=(1, 2), by_number=False)

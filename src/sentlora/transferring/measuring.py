@@ -69,7 +69,7 @@ def transfer(
         RecipeError: If a recipe is unknown or none of its sources can be reached.
         BackboneError: If a base model cannot be loaded.
 
-    Example:
+    Examples:
         >>> transfer(["imdb-lora", "drugscom-lora"], ["imdb", "drugscom"], max_rows=400)  # doctest: +SKIP
         Transfer(adapters=['imdb-lora', 'drugscom-lora'], data=['imdb', 'drugscom'])
     """

@@ -52,7 +52,7 @@ def named_data(data: Any) -> dict[str, Any]:
 def data_name(part: Any, place: int = 1) -> str:
     """Return what a data set is called that was given no name.
 
-    Example:
+    Examples:
         >>> data_name("imdb:test"), data_name("my/reviews.csv"), data_name(["a text"], 2)
         ('imdb:test', 'reviews.csv', 'data 2')
     """
@@ -80,7 +80,7 @@ def parse_named(
     Raises:
         ConfigError: If there are none, two have one name, or one has none that must have one.
 
-    Example:
+    Examples:
         >>> parse_named("--adapters", ["runs/imdb-lora,b=runs/other"])
         {'imdb-lora': 'runs/imdb-lora', 'b': 'runs/other'}
     """
