@@ -37,6 +37,7 @@ CONFIG = SentimentConfig(
         ("batch_size", 0, "batch_size must be a whole number of at least 1; found 0"),
         ("tokens_per_batch", 0, "tokens_per_batch must be a whole number of at least 1; found 0"),
         ("batching", "sorted", "batching must be one of 'grouped', 'micro', 'random'; found 'sorted'"),
+        ("precision", "fp16", "precision must be one of 'auto', 'float32', 'bf16'; found 'fp16'"),
         ("batch_size", -3, "batch_size must be .* found -3"),
         ("max_length", 3, "max_length must be a whole number of at least 4"),
         ("seed", -1, "seed must be a whole number of at least 0"),

@@ -11,6 +11,7 @@ from typing import Any
 from sentlora.errors import AdapterFolderError, ConfigError, LabelError
 from sentlora.labels import LabelMap
 from sentlora.settings import Settings
+from sentlora.strict_json import parse_json
 
 SCHEMA_VERSION = 1
 _DECIDING = ("max_length", "truncation", "decode", "length_normalization")
@@ -30,6 +31,8 @@ class SentimentConfig:
         decode: How a text-to-text model chooses a label, ``score`` or ``generate``.
         length_normalization: Whether scores of label words are divided by their number of tokens.
         base_revision: The revision of the base model on the Hub, if one was asked for.
+        base_config: What the config of the base model said in training: sizes, activations, tokens. Another base model
+            is told by it.
         temperature: Divides the logits before the softmax.
         threshold: Probability from which the positive class of a binary task is
             predicted; None predicts the more probable class.
@@ -54,6 +57,7 @@ class SentimentConfig:
     decode: str = "score"
     length_normalization: bool = False
     base_revision: str | None = None
+    base_config: Mapping[str, Any] = field(default_factory=dict)
     temperature: float = 1.0
     threshold: float | None = None
     threshold_rule: str | None = None
@@ -97,13 +101,13 @@ class SentimentConfig:
             AdapterFolderError: If it is no JSON, of another schema version, or lacks a field.
         """
         try:
-            data = json.loads(text)
-        except json.JSONDecodeError as error:
+            data = parse_json(text)
+        except ValueError as error:
             raise AdapterFolderError(f"{where} is not valid JSON: {error}. Save the adapter again.") from error
         if not isinstance(data, dict):
             raise AdapterFolderError(f"{where} should hold a JSON object; found {type(data).__name__}.")
         version = data.pop("schema_version", None)
-        if version != SCHEMA_VERSION:
+        if type(version) is not int or version != SCHEMA_VERSION:
             raise AdapterFolderError(
                 f"{where} has schema version {version!r}; this sentlora reads version {SCHEMA_VERSION}. "
                 "Update sentlora, or save the adapter again with this one."
@@ -131,6 +135,7 @@ _FIELDS: dict[str, tuple[type | tuple[type, ...], str]] = {
     "decode": (str, "a text"),
     "length_normalization": (bool, "true or false"),
     "base_revision": ((str, type(None)), "a text or null"),
+    "base_config": (Mapping, "an object"),
     "temperature": ((int, float), "a number"),
     "threshold": ((int, float, type(None)), "a number or null"),
     "threshold_rule": ((str, type(None)), "a text or null"),
@@ -153,6 +158,9 @@ def _check_fields(data: Mapping[str, Any], where: str) -> None:
             raise AdapterFolderError(f"{where} should hold {words} under {name!r}; found {value!r}. Copy it again.")
     if data.get("temperature", 1.0) <= 0:
         raise AdapterFolderError(f"{where} has the temperature {data['temperature']}; it must be above 0.")
+    threshold = data.get("threshold")
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise AdapterFolderError(f"{where} has the threshold {threshold}; it must be a probability from 0 to 1.")
     if any(not isinstance(data["labels"].get(part, []), list) for part in ("names", "values", "raw")):
         raise AdapterFolderError(
             f"{where} should hold lists in its label map under 'labels'; found {data['labels']!r}."

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sentlora.model.dropout import CpuDropout, quick_dropout
+from sentlora.model.dropout import CpuDropout, _where, quick_dropout
 
 
 @pytest.mark.parametrize("p", [0.05, 0.1, 0.5, 0.9])
@@ -40,6 +40,16 @@ def test_the_draw_follows_the_seed_and_the_kind_of_number_stays() -> None:
     assert torch.equal(draws[0], draws[1])
     assert not torch.equal(draws[0], draws[2])
     assert draws[0].dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float32, torch.float64], ids=str)
+def test_what_is_dropped_is_zero_whatever_it_was_and_the_rest_keeps_its_bits(kind: torch.dtype) -> None:
+    x = torch.tensor([[float("nan"), -0.0, 1.5], [float("-inf"), 3e-7, -2.0]], dtype=kind).T
+    assert not x.is_contiguous()
+    for kept in (torch.tensor([[True, False], [True, False], [False, True]]), torch.zeros(3, 2, dtype=torch.bool)):
+        found, expected = _where(kept, x), torch.where(kept, x, 0.0)
+        torch.testing.assert_close(found, expected, rtol=0, atol=0, equal_nan=True)
+        assert torch.equal(found.signbit(), expected.signbit())
 
 
 @pytest.mark.parametrize("p", [0.0, 1.0])

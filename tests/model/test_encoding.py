@@ -1,6 +1,11 @@
 from __future__ import annotations
 
 import copy
+import json
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +15,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
 from sentlora.errors import ConfigError
-from sentlora.model.encoding import TextEncoder, special_tokens
+from sentlora.model.encoding import TextEncoder, save_tokenizer, special_tokens
 
 WORDS = ("film", "plot", "actor", "scene", "good", "bad", "awful", "music", "end")
 BEFORE, AFTER = "good or bad:\n", "\nanswer:"
@@ -233,3 +238,32 @@ def test_places_are_those_of_the_characters_that_were_handed_in(any_tokenizer: A
     # T5's tokenizers may have a token of the space in front of a word, which stands where the word begins.
     covered = {place for first, last in places for place in range(first, last) if not text[place].isspace()}
     assert covered == {place for place, character in enumerate(text) if not character.isspace()}
+
+
+def test_threads_do_not_cut_each_others_texts(tokenizer: Any, tmp_path: Path) -> None:
+    """A fast tokenizer holds the truncation of one call while another one works."""
+    encoder = TextEncoder(tokenizer, max_length=16)
+    texts = [text_of(n) for n in range(1, 40)] * 3
+    expected = encoder.encode(texts)
+    barrier = threading.Barrier(4)
+
+    def wait_and_work(number: int) -> bool:
+        barrier.wait()
+        if number == 0:
+            return all(encoder.encode(texts) == expected for _ in range(12))
+        if number == 1:
+            found = [encoder.locate(text) for _ in range(12) for text in texts[:39]]
+            return [one.n_cut for one in found] == [max(0, n - 14) for n in range(1, 40)] * 12
+        for _ in range(12):
+            save_tokenizer(tokenizer, tmp_path / str(number))
+            if json.loads((tmp_path / str(number) / "tokenizer.json").read_text())["truncation"] is not None:
+                return False
+        return True
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # so that they do get in each other's way
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            assert list(pool.map(wait_and_work, range(4))) == [True] * 4
+    finally:
+        sys.setswitchinterval(interval)

@@ -83,40 +83,59 @@ def test_a_weight_too_many_is_named(folder: Path) -> None:
         SentimentLoRA.load(folder, verify=False, verbose=False)
 
 
+@pytest.fixture
+def older(folder: Path) -> Path:
+    """The folder as earlier versions wrote it, with no record of what its base model is like."""
+    config = json.loads((folder / "sentlora.json").read_text())
+    (folder / "sentlora.json").write_text(json.dumps({k: v for k, v in config.items() if k != "base_config"}))
+    return folder
+
+
 def save_base(config: Any, tokenizer: Any, folder: Path) -> str:
     transformers.AutoModel.from_config(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return str(folder)
 
 
-def test_another_base_of_another_width_is_refused(folder: Path, tiny_bert: str, tokenizer: Any, tmp_path: Path) -> None:
+def test_another_base_of_another_width_is_refused(older: Path, tiny_bert: str, tokenizer: Any, tmp_path: Path) -> None:
     config = transformers.AutoConfig.from_pretrained(tiny_bert)
     config.hidden_size, config.intermediate_size = 16, 32
     other = save_base(config, tokenizer, tmp_path / "other")
     with pytest.raises(
         AdapterFolderError, match=r"does not fit its base model.*Is base_model the one it was trained on"
     ):
-        SentimentLoRA.load(folder, base_model=other, verbose=False)
+        SentimentLoRA.load(older, base_model=other, verbose=False)
 
 
-def test_another_base_with_fewer_layers_is_refused(
-    folder: Path, tiny_bert: str, tokenizer: Any, tmp_path: Path
-) -> None:
+def test_another_base_with_fewer_layers_is_refused(older: Path, tiny_bert: str, tokenizer: Any, tmp_path: Path) -> None:
     config = transformers.AutoConfig.from_pretrained(tiny_bert)
     config.num_hidden_layers = 1
     other = save_base(config, tokenizer, tmp_path / "other")
     with pytest.raises(
         AdapterFolderError, match=r"does not fit its base model: for '.*layer\.1\..*expected shape nothing"
     ):
-        SentimentLoRA.load(folder, base_model=other, verbose=False)
+        SentimentLoRA.load(older, base_model=other, verbose=False)
 
 
 def test_another_architecture_is_refused(
-    folder: Path, tiny_model: Callable[..., Any], tokenizer: Any, tmp_path: Path
+    older: Path, tiny_model: Callable[..., Any], tokenizer: Any, tmp_path: Path
 ) -> None:
     other = save_base(tiny_model("distilbert").config, tokenizer, tmp_path / "other")
     with pytest.raises(AdapterFolderError, match="does not fit its base model"):
-        SentimentLoRA.load(folder, base_model=other, verbose=False)
+        SentimentLoRA.load(older, base_model=other, verbose=False)
+
+
+def test_what_is_recorded_tells_another_base_before_the_weights_do(
+    older: Path, tiny_bert: str, tokenizer: Any, tmp_path: Path
+) -> None:
+    config = transformers.AutoConfig.from_pretrained(tiny_bert)
+    config.hidden_act = "relu"  # the same names and shapes, and other answers
+    other = save_base(config, tokenizer, tmp_path / "other")
+    SentimentLoRA.load(older, base_model=other, verbose=False)
+    SentimentLoRA.load(older, verbose=False).save(tmp_path / "newer")
+    words = r"was trained on a base model with hidden_act='gelu', and '.*other' has hidden_act='relu'\. That is another"
+    with pytest.raises(AdapterFolderError, match=words):
+        SentimentLoRA.load(tmp_path / "newer", base_model=other, verbose=False)
 
 
 def test_a_base_that_moved_is_found_where_it_is_now(folder: Path, tiny_bert: str, tmp_path: Path) -> None:

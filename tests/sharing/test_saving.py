@@ -67,7 +67,7 @@ def test_what_cannot_be_written_leaves_the_old_folder(folder: Path, monkeypatch:
         raise OSError("the disk is full")
 
     monkeypatch.setattr("sentlora.sharing.saving.model_card", fail)
-    with pytest.raises(OSError, match="the disk is full"):
+    with pytest.raises(AdapterFolderError, match=r"^Cannot write to .*: the disk is full\. "):
         save_decision(folder, **DECISION)
     assert read_folder(folder).threshold is None
     assert [path.name for path in folder.parent.iterdir()] == ["adapter"]

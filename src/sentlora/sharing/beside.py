@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftConfig
 from peft.utils.other import ModulesToSaveWrapper
 
 from sentlora.config import SentimentConfig
@@ -18,11 +17,12 @@ from sentlora.model import backbone
 from sentlora.model.adapter import upstream_warnings_silenced
 from sentlora.model.architectures import base_of
 from sentlora.model.assembly import objective_for
-from sentlora.sharing.adapter_weights import fill_adapter, read_weights
+from sentlora.sharing.adapter_weights import fill_adapter, read_peft_config, read_weights
 from sentlora.sharing.folder import export_format, read_folder
 from sentlora.sharing.hub_cache import network_forbidden
 from sentlora.sharing.loading import LoadedAdapter, prompt_of
 from sentlora.sharing.measured import read_log, read_metrics
+from sentlora.sharing.replacing import base_name
 
 # peft adds these to modules_to_save by itself, and would list them twice.
 _SAVED_BY_PEFT = ("classifier", "score")
@@ -77,7 +77,7 @@ def load_beside(
         ConfigError: If the two cannot share a base model; says what differs.
     """
     config = read_part(folder, names[1])
-    peft_config = PeftConfig.from_pretrained(str(folder))
+    peft_config = read_peft_config(folder)
     kinds = [str(one.peft_type.value) for one in (host.model.peft_config[_first(host.model)], peft_config)]
     _check_same_base(host.config, config, kinds, names, same_base=same_base)
     weights = read_weights(folder)
@@ -118,7 +118,7 @@ def _check_same_base(
     there: SentimentConfig, new: SentimentConfig, kinds: list[str], names: tuple[str, str], *, same_base: bool
 ) -> None:
     facts = {
-        "base model": (_base_name(there.base_model), _base_name(new.base_model)),
+        "base model": (base_name(there.base_model), base_name(new.base_model)),
         "revision of the base model": (there.base_revision, new.base_revision),
         "quantization": (there.settings.get("quantization"), new.settings.get("quantization")),
         "kind of adapter": (kinds[0], kinds[1]),
@@ -136,14 +136,6 @@ def _check_same_base(
                 f"The adapters {names[0]!r} and {names[1]!r} cannot share a base model, as they differ in the {what}: "
                 f"{mine!r} and {other!r}. Put adapters of one kind into one MultiAdapter.{hint}"
             )
-
-
-def _base_name(base_model: str) -> str:
-    """Return one name for a base model that may be called by an alias, by its id on the Hub, or by a path."""
-    if base_model in backbone.ALIASES:
-        return backbone.ALIASES[base_model].hub_id
-    place = Path(base_model).expanduser()
-    return str(place.resolve()) if place.is_dir() else base_model
 
 
 def _attach(

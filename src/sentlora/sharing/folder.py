@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import hashlib
-import json
 import os
-import shutil
 import stat
-import tempfile
-import uuid
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from sentlora.config import SentimentConfig
-from sentlora.errors import AdapterFolderError
+from sentlora.data.files import home_expanded
+from sentlora.errors import AdapterFolderError, SentloraError
+from sentlora.sharing.contents import check_names, check_places, pickle_words, read_object
+from sentlora.strict_json import read_text
+from sentlora.writing.folders import draft_folder, put_folder, read_whole
 
 CONFIG_FILE = "sentlora.json"
 ADAPTER_CONFIG = "adapter_config.json"
@@ -31,6 +34,7 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_ma
 # What `export` writes: a record beside the files of a merged model, which is a torch model or an ONNX graph.
 EXPORT_FILE = "sentlora_export.json"
 ONNX_FILES = ("config.json", "model.onnx")
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # People may edit these afterwards; everything else decides what the model answers.
 _FREE = {CONFIG_FILE, MODEL_CARD, METRICS_FILE, LOG_FILE}
 
@@ -113,17 +117,25 @@ def write_whole(path: str | Path, fill: Callable[[Path], None], kind: FolderKind
     final = check_place(path, kind)
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=final.parent))
-    except OSError as error:
-        raise AdapterFolderError(f"Cannot write to {final.parent}: {error.strerror}. Choose another folder.") from error
-    try:
-        fill(draft)
-        _open_up(draft, draft / kind.record)
-        _swap(draft, final)
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
+        with draft_folder(final) as draft:
+            fill(draft)
+            _open_up(draft, draft / kind.record)
+            put_folder(draft, final, lambda old: _check_ours(old, final, kind))
+    except (OSError, SafetensorError) as error:
+        if isinstance(error, SentloraError):
+            raise
+        raise AdapterFolderError(f"Cannot write to {final.parent}: {_why(error)}. {_remedy(error)}") from error
     return final
+
+
+def _why(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _remedy(error: Exception) -> str:
+    # safetensors has no number for it, and only words.
+    number = next((code for code in _FULL if f"os error {code}" in str(error)), getattr(error, "errno", None))
+    return "What was there is untouched. Free some space there." if number in _FULL else "Choose another folder."
 
 
 def check_place(path: str | Path, kind: FolderKind = ADAPTER) -> Path:
@@ -144,19 +156,24 @@ def check_place(path: str | Path, kind: FolderKind = ADAPTER) -> Path:
     if not final.exists():
         _check_parent(final)
         return final
-    found = _names(final) if final.is_dir() else {final.name}
+    _check_ours(final, final, kind)
+    return final
+
+
+def _check_ours(place: Path, final: Path, kind: FolderKind) -> None:
+    """Refuse to replace what sentlora did not write; it lies at ``place``, and people know it as ``final``."""
+    found = _names(place) if place.is_dir() else {place.name}
     if not found:
-        return final
-    if not final.is_dir() or kind.record not in found or found & kind.never:
+        return
+    if not place.is_dir() or kind.record not in found or found & kind.never:
         raise AdapterFolderError(
             f"{final} exists and is no {kind.words} of sentlora; it was left untouched. Choose another folder."
         )
-    if foreign := sorted(found - _own_names(final, kind)):
+    if foreign := sorted(found - _own_names(place, kind)):
         raise AdapterFolderError(
             f"The {kind.words} {final} also holds {foreign[0]!r}, which sentlora did not write; replacing the folder "
             "would lose it. Move it away, or choose another folder."
         )
-    return final
 
 
 def _check_parent(final: Path) -> None:
@@ -173,9 +190,8 @@ def _names(folder: Path) -> set[str]:
 
 def _own_names(folder: Path, kind: FolderKind) -> set[str]:
     try:
-        files = json.loads((folder / kind.record).read_text(encoding="utf-8"))["files"]
-        return {*kind.unlisted, *files}
-    except (ValueError, KeyError, TypeError):  # a damaged one may be replaced, as long as nothing else is there
+        return {*kind.unlisted, *read_object(folder / kind.record)["files"]}
+    except (AdapterFolderError, KeyError, TypeError):  # a damaged one may be replaced, as long as nothing else is there
         return {*kind.unlisted, *kind.likely}
 
 
@@ -189,21 +205,40 @@ def read_folder(path: str | Path, *, verify: bool = True) -> SentimentConfig:
     Raises:
         AdapterFolderError: If the folder or a file is missing, or a file has changed.
     """
-    folder = Path(path).expanduser()
+    place = home_expanded(path)
+    try:
+        place.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass  # or it is just being replaced
+    except (OSError, ValueError) as error:  # a text in place of a name, for instance
+        why = getattr(error, "strerror", None) or error
+        raise AdapterFolderError(f"Cannot look for a folder at {str(place)[:80]!r}: {why}. Check the name.") from None
+    return read_whole(place, lambda folder: _read(folder, verify=verify))
+
+
+def _read(folder: Path, *, verify: bool) -> SentimentConfig:
     if not folder.is_dir():
         found = "a file" if folder.exists() else "none"
         raise AdapterFolderError(
             f"Expected an adapter folder at {folder}; there is {found}. Train one and save it there."
         )
     _require(folder, CONFIG_FILE)
+    check_places(folder)
     place = folder / CONFIG_FILE
     try:
-        text = place.read_text(encoding="utf-8")
+        text = read_text(place)
     except UnicodeDecodeError as error:
         raise AdapterFolderError(f"{place} is not valid JSON, nor UTF-8: {error.reason}. Copy it again.") from error
     config = SentimentConfig.from_json(text, where=str(place))
-    for name in _files_of_model(folder, config):
+    check_names(place, config.files)
+    files = _files_of_model(folder, config)
+    for name in files:
         _require(folder, name)
+    if files != ADAPTER_FILES and (folder / ADAPTER_CONFIG).exists():
+        raise AdapterFolderError(
+            f"{folder} holds a whole model and also {ADAPTER_CONFIG}, which would have transformers load another model "
+            "in its place. Delete that file."
+        )
     if verify:
         _verify(folder, config)
     return config
@@ -219,8 +254,8 @@ def export_format(folder: Path) -> str | None:
     if not place.is_file():
         return None
     try:
-        found = json.loads(place.read_text(encoding="utf-8"))["format"]
-    except (ValueError, KeyError, TypeError) as error:
+        found = read_object(place)["format"]
+    except (AdapterFolderError, KeyError) as error:
         raise AdapterFolderError(f"{place} does not name the model's format. Copy the folder again.") from error
     if found not in ("transformers", "onnx"):
         raise AdapterFolderError(f"{place} names the format {found!r}, which this sentlora does not know. Update it.")
@@ -240,7 +275,7 @@ def _require(folder: Path, name: str) -> None:
     names = sorted(_names(folder))
     found = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "") or "nothing"
     remedy = "Copy the whole folder again." if CONFIG_FILE in names else "Is it an adapter folder of sentlora?"
-    raise AdapterFolderError(f"{folder} lacks the file {name}; it holds: {found}. {remedy}")
+    raise AdapterFolderError(f"{folder} lacks the file {name}; it holds: {found}.{pickle_words(names)} {remedy}")
 
 
 def hashes_of(folder: Path, *, besides: Collection[str]) -> dict[str, str]:
@@ -259,15 +294,29 @@ def file_hash(path: Path) -> str:
 
 def _verify(folder: Path, config: SentimentConfig) -> None:
     for name, expected in config.files.items():
-        if Path(name).name != name:
-            raise AdapterFolderError(f"{folder / CONFIG_FILE} names the file {name!r}, which is outside the folder.")
         if not (folder / name).is_file():
             raise AdapterFolderError(f"{folder} lacks the file {name}. Copy the whole folder again.")
         if file_hash(folder / name) != expected:
             raise AdapterFolderError(
-                f"{folder / name} is not the file that was saved (its SHA-256 differs). Copy the folder again, "
-                "or pass verify=False if you changed it on purpose."
+                f"{folder / name} is not the file that was saved (its SHA-256 differs). Copy the folder again; or, if "
+                "you changed it on purpose, load it in Python with verify=False."
             )
+
+
+def check_copied(draft: Path, config: SentimentConfig, source: Path) -> None:
+    """Refuse a copy of a folder that somebody replaced meanwhile.
+
+    Args:
+        draft: The copy.
+        config: What was read from the folder before.
+        source: The folder, for the error.
+
+    Raises:
+        AdapterFolderError: If a file is missing, or another one.
+    """
+    for name, expected in config.files.items():
+        if not (draft / name).is_file() or file_hash(draft / name) != expected:
+            raise AdapterFolderError(f"{source} was changed while its file {name} was copied. Try again.")
 
 
 def _open_up(folder: Path, written: Path) -> None:
@@ -276,18 +325,3 @@ def _open_up(folder: Path, written: Path) -> None:
     for path in folder.iterdir():
         path.chmod(mode)
     folder.chmod(mode | (mode & 0o444) >> 2)
-
-
-def _swap(draft: Path, final: Path) -> None:
-    if not final.exists():
-        draft.rename(final)
-        return
-    # A name that is not there yet: Windows renames no folder onto another, even an empty one.
-    old = final.with_name(f".{final.name}.old-{uuid.uuid4().hex}")
-    final.rename(old)
-    try:
-        draft.rename(final)
-    except OSError:
-        old.rename(final)
-        raise
-    shutil.rmtree(old, ignore_errors=True)

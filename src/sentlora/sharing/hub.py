@@ -12,6 +12,7 @@ from huggingface_hub import HfApi, snapshot_download, try_to_load_from_cache
 from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
 from sentlora.console import say
+from sentlora.data.files import home_expanded, is_there
 from sentlora.errors import AdapterFolderError, ConfigError, HubError
 from sentlora.sharing.folder import (
     ADAPTER_FILES,
@@ -26,6 +27,7 @@ from sentlora.sharing.folder import (
 )
 from sentlora.sharing.hub_cache import from_cache
 from sentlora.sharing.hub_errors import explained, offline_reason, persistently
+from sentlora.writing.folders import standing
 
 # All that ever goes up or comes down, by name: no data, no checkpoints, and nothing that unpickles.
 SHARED_FILES = frozenset(
@@ -93,12 +95,13 @@ def adapter_folder(
         HubError: If the repository cannot be had, whole.
         ConfigError: If a revision of a folder is asked for.
     """
-    folder = Path(place).expanduser()
-    if not is_hub_id(place) or folder.exists():
+    folder = home_expanded(place)
+    here = is_there(folder, lambda path: standing(path).exists())
+    if not is_hub_id(place) or here:
         if revision is not None:
             raise ConfigError(
                 f"A revision is a branch, tag or commit on the Hub, and {str(place)!r} is "
-                f"{'here' if folder.exists() else 'no Hub id'}. Leave revision={revision!r} out, or give owner/name."
+                f"{'here' if here else 'no Hub id'}. Leave revision={revision!r} out, or give owner/name."
             )
         return folder
     return fetch(
@@ -153,7 +156,7 @@ def fetch(
             raise HubError(
                 f"{damaged[0]} of {repo_id!r} (commit {folder.name}) is not the file that was pushed: its SHA-256 "
                 "differs from the one in sentlora.json, also after it was fetched a second time. Push the adapter "
-                "again, or pass verify=False if the file was changed on purpose."
+                "again, or, in Python, pass verify=False if the file was changed on purpose."
             )
     return folder
 

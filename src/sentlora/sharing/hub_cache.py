@@ -15,9 +15,10 @@ from sentlora.config import SentimentConfig
 from sentlora.errors import BackboneError, HubError
 from sentlora.sharing.folder import CONFIG_FILE
 from sentlora.sharing.hub_errors import offline_reason
+from sentlora.strict_json import read_text
 
 _BASE_ID = re.compile(r"(?:[A-Za-z0-9][\w.-]*/)?[A-Za-z0-9][\w.-]*")
-_BASE_WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
+_BASE_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 
 
 def from_cache(repo_id: str, revision: str | None, reason: str) -> Path:
@@ -35,7 +36,10 @@ def from_cache(repo_id: str, revision: str | None, reason: str) -> Path:
     if not isinstance(found, str):
         raise HubError(_not_cached(repo_id, revision, reason))
     folder = Path(found).parent
-    config = SentimentConfig.from_json(Path(found).read_text(encoding="utf-8"), where=found)
+    try:
+        config = SentimentConfig.from_json(read_text(Path(found)), where=found)
+    except ValueError as error:
+        raise HubError(f"{repo_id!r} cannot be loaded from the local cache: {error}") from error
     if missing := [name for name in config.files if not (folder / name).is_file()]:
         held = ", ".join(sorted(path.name for path in folder.iterdir()))
         raise HubError(

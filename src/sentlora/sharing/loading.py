@@ -20,11 +20,14 @@ from sentlora.model.probe import has_fresh_head
 from sentlora.model.quantization import check_quantization
 from sentlora.settings import Settings
 from sentlora.sharing.adapter_weights import load_adapter
-from sentlora.sharing.folder import export_format, read_folder
+from sentlora.sharing.base_record import check_base
+from sentlora.sharing.contents import check_model_config, check_shapes, read_object
+from sentlora.sharing.folder import MODEL_FILES, TOKENIZER_FILES, export_format, read_folder
 from sentlora.sharing.hub import adapter_folder
 from sentlora.sharing.hub_cache import check_base_at_hand, network_forbidden
 from sentlora.sharing.measured import read_log, read_metrics
 from sentlora.sharing.saving import hub_base
+from sentlora.writing.folders import read_whole
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ def load_folder(
     token: str | None = None,
     local_files_only: bool = False,
     verify: bool = True,
+    trust_remote_code: bool = False,
     verbose: bool = True,
 ) -> LoadedAdapter:
     """Read an adapter folder and put its adapter on its base model; or read an exported model, which needs none.
@@ -76,6 +80,7 @@ def load_folder(
         token: Of the Hub, for the adapter and its base model.
         local_files_only: Take what the local cache has, and ask nobody.
         verify: Check the files against the hashes of ``sentlora.json``.
+        trust_remote_code: Run the code that the base model, or a whole model in the folder, comes with.
         verbose: Print notices.
 
     Raises:
@@ -87,15 +92,31 @@ def load_folder(
     """
     hub: dict[str, Any] = {"token": token, "local_files_only": local_files_only}
     folder = adapter_folder(path, revision=revision, verify=verify, verbose=verbose, **hub)
+    how: dict[str, Any] = {"full_precision": full_precision, "verify": verify, "verbose": verbose, **hub}
+    how["trust_remote_code"] = trust_remote_code
+    return read_whole(folder, lambda found: _load(found, base_model, **how))
+
+
+def _load(
+    folder: Path,
+    base_model: str | None,
+    *,
+    full_precision: bool,
+    token: str | None,
+    local_files_only: bool,
+    verify: bool,
+    trust_remote_code: bool,
+    verbose: bool,
+) -> LoadedAdapter:
     config = read_folder(folder, verify=verify)
     if (exported := export_format(folder)) is not None:
         if base_model is not None:
             raise ConfigError(f"{folder} holds an exported model, which needs no base model. Leave base_model= out.")
-        return _exported(folder, config, exported)
+        return _exported(folder, config, exported, trust_remote_code)
     settings = _with_quantization_at_hand(config.resolved_settings(where=folder), full_precision, verbose)
     prompt = prompt_of(config, folder)
     if settings.adapter == "full":
-        base = _whole_model(folder, config)
+        base = _whole_model(folder, config, trust_remote_code)
         model = backbone.on_best_device(adapt(base, settings))
         found_base = base_model or config.base_model
     else:
@@ -103,13 +124,20 @@ def load_folder(
         place = backbone.resolve_base(found_base)
         check_base_at_hand(place, config.base_revision, local_files_only=local_files_only)
         base = backbone.load_base(
-            found_base, config.labels, revision=config.base_revision, quantization=settings.quantization, **hub
+            found_base,
+            config.labels,
+            revision=config.base_revision,
+            quantization=settings.quantization,
+            token=token,
+            local_files_only=local_files_only,
+            trust_remote_code=trust_remote_code,
         )
+        check_base(config.base_config, base, folder, found_base)
         train_head = settings.train_head and settings.adapter != "none"
         with network_forbidden(forbidden=local_files_only):
             adapted = load_adapter(base, folder, train_head=train_head, variant=settings.variant)
         model = backbone.on_best_device(adapted)
-    objective = objective_for(base, backbone.load_tokenizer(str(folder)), config.labels, settings, prompt)
+    objective = objective_for(base, _tokenizer(folder, base.config), config.labels, settings, prompt)
     if objective.name != config.objective:
         raise AdapterFolderError(
             f"The adapter in {folder} was trained for {config.objective!r}, and its base model is used for "
@@ -119,16 +147,18 @@ def load_folder(
     return LoadedAdapter(model, objective, config, settings, prompt, log, metrics, found_base)
 
 
-def _exported(folder: Path, config: SentimentConfig, exported: str) -> LoadedAdapter:
+def _exported(folder: Path, config: SentimentConfig, exported: str, trust_remote_code: bool) -> LoadedAdapter:
     settings = dataclasses.replace(config.resolved_settings(where=folder), quantization=None)
     prompt = prompt_of(config, folder)
-    tokenizer = backbone.load_tokenizer(str(folder))
     model: Any
     if exported == "onnx":
+        read_object(folder / MODEL_FILES[0])  # before transformers reads it
         model = OnnxModel(folder, backbone.load_config(str(folder)))
+        tokenizer = _tokenizer(folder, model.config)
         objective = onnx_objective(tokenizer, config.labels, settings, prompt, model.config)
     else:
-        model = backbone.on_best_device(_whole_model(folder, config))
+        model = backbone.on_best_device(_whole_model(folder, config, trust_remote_code))
+        tokenizer = _tokenizer(folder, model.config)
         objective = objective_for(model, tokenizer, config.labels, settings, prompt)
     if objective.name != config.objective or model.config.num_labels != len(config.labels):
         raise AdapterFolderError(
@@ -139,8 +169,25 @@ def _exported(folder: Path, config: SentimentConfig, exported: str) -> LoadedAda
     return LoadedAdapter(model, objective, config, settings, prompt, log, metrics, config.base_model, exported)
 
 
-def _whole_model(folder: Path, config: SentimentConfig) -> Any:
-    base = backbone.load_base(str(folder), config.labels)
+def _tokenizer(folder: Path, config: Any) -> Any:
+    """Read the tokenizer of a folder, which is always a fast one, by its own file and by no other that it may name."""
+    if not (folder / TOKENIZER_FILES[0]).is_file():
+        raise AdapterFolderError(f"{folder} lacks the file {TOKENIZER_FILES[0]}. Copy the whole folder again.")
+    tokenizer = backbone.load_tokenizer(str(folder))
+    most = max(tokenizer.get_vocab().values(), default=0)
+    if most >= config.vocab_size:
+        raise AdapterFolderError(
+            f"The tokenizer in {folder} has tokens up to {most:,}, and the model takes those below "
+            f"{config.vocab_size:,}. It is the tokenizer of another model; copy the folder again."
+        )
+    return tokenizer
+
+
+def _whole_model(folder: Path, config: SentimentConfig, trust_remote_code: bool) -> Any:
+    weights = folder / MODEL_FILES[1]
+    check_model_config(folder / MODEL_FILES[0], weights)
+    check_shapes(backbone.empty_model(str(folder), config.labels, trust_remote_code=trust_remote_code), weights)
+    base = backbone.load_base(str(folder), config.labels, trust_remote_code=trust_remote_code)
     if has_fresh_head(base):
         raise AdapterFolderError(
             f"The weights in {folder} have no head for the {len(config.labels)} labels of its sentlora.json. "

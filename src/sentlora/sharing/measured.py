@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from sentlora.errors import AdapterFolderError
 from sentlora.evaluation.report import EvaluationReport
 from sentlora.sharing.folder import LOG_FILE, METRICS_FILE
+from sentlora.strict_json import parse_json
 
 VALIDATION = "validation"
 
@@ -51,7 +51,7 @@ def read_metrics(folder: Path) -> dict[str, dict[str, Any]]:
     path = folder / METRICS_FILE
     if not path.is_file():
         return {}
-    found = _parsed(path, path.read_text(encoding="utf-8"))
+    found = _parsed(path, path.read_bytes())
     if not isinstance(found, dict) or not all(isinstance(figures, dict) for figures in found.values()):
         raise AdapterFolderError(
             f"{path} should hold an object of figures for each data set that was measured on. Copy it again, or "
@@ -65,11 +65,16 @@ def read_log(folder: Path) -> list[dict[str, float]]:
     path = folder / LOG_FILE
     if not path.is_file():
         return []
-    return [_parsed(path, line) for line in path.read_text(encoding="utf-8").splitlines()]
+    rows = [_parsed(path, line) for line in path.read_bytes().splitlines()]
+    if odd := [row for row in rows if not isinstance(row, dict)]:
+        raise AdapterFolderError(
+            f"{path} should hold one object in each line; found {odd[0]!r}. Copy it again, or delete it."
+        )
+    return rows
 
 
-def _parsed(path: Path, text: str) -> Any:
+def _parsed(path: Path, content: bytes) -> Any:
     try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
+        return parse_json(content.decode("utf-8"))
+    except ValueError as error:  # the first is also that of what is no UTF-8
         raise AdapterFolderError(f"{path} is not valid JSON: {error}. Copy it again, or delete it.") from error

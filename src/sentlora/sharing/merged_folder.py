@@ -15,6 +15,7 @@ from sentlora.console import say
 from sentlora.data.prompts import Prompt
 from sentlora.errors import ConfigError
 from sentlora.inference.export import (
+    LABEL_TOLERANCE,
     ExportReport,
     Sample,
     check_difference,
@@ -30,8 +31,9 @@ from sentlora.model.backbone import load_config, upstream_bars_hidden
 from sentlora.model.encoding import save_tokenizer
 from sentlora.model.objective import Objective
 from sentlora.model.quantization import is_quantized
-from sentlora.sharing.folder import CONFIG_FILE, EXPORT, EXPORT_FILE, check_place, hashes_of, write_whole
+from sentlora.sharing.folder import CONFIG_FILE, EXPORT, EXPORT_FILE, hashes_of, write_whole
 from sentlora.sharing.onnx_note import onnx_note
+from sentlora.sharing.replacing import check_replacing
 from sentlora.sharing.saving import versions, write_card
 
 _FEW_TEXTS = 50
@@ -47,12 +49,13 @@ def export_folder(
     quantize: str | None = None,
     sample: Sample | None = None,
     tolerance: float | str | None = "default",
+    overwrite: bool = False,
     verbose: bool = True,
 ) -> ExportReport:
     """Write a merged model with its tokenizer, its label names and ``sentlora.json``.
 
     Args:
-        path: The folder; an exported model that is there is replaced.
+        path: The folder; an exported model of the same classes and base model that is there is replaced.
         model: A PeftModel, which is left as it is, or a model of which every weight was trained.
         objective: Encodes and scores.
         config: What has to be known to use the adapter.
@@ -60,6 +63,7 @@ def export_folder(
         quantize: ``int8`` for ONNX, or None.
         sample: What to compare the two models on; None draws texts of random words.
         tolerance: How far they may be apart, as in :func:`sentlora.inference.export.check_difference`.
+        overwrite: Replace an exported model of other classes or of another base model, too.
         verbose: Print notices.
 
     Returns:
@@ -75,7 +79,8 @@ def export_folder(
     check_request(format, quantize, tolerance)
     if format == "onnx":
         _check_onnx(config)
-    check_place(path, EXPORT)  # before a base model is loaded for nothing
+    # Before a base model is loaded for nothing.
+    replaced = check_replacing(path, config.labels.names, config.base_model, kind=EXPORT, overwrite=overwrite)
     sample = Sample(random_texts(objective.tokenizer), own=False) if sample is None else sample
     merged, before = merged_copy(model, objective, config, sample.texts)
     # Weights in 8 or 4 bits are another model than the merged one, which is what the exported one should be.
@@ -97,8 +102,10 @@ def export_folder(
         _write_records(folder, config, reports[0])
 
     final = write_whole(path, fill, EXPORT)
+    if replaced is not None:
+        say(f"Note: {final} replaced an {replaced}.", verbose=verbose)
     say(f"{final}: {reports[0]}", verbose=verbose)
-    for note in _notes(config, reports[0]):
+    for note in _notes(config, reports[0], tolerance):
         say(f"Note: {note}", verbose=verbose)
     return reports[0]
 
@@ -152,7 +159,7 @@ def _tokenizer_for(objective: Objective, config: SentimentConfig) -> Any:
     return tokenizer
 
 
-def _notes(config: SentimentConfig, report: ExportReport) -> list[str]:
+def _notes(config: SentimentConfig, report: ExportReport, tolerance: float | str | None) -> list[str]:
     """Return what the classifier does and plain transformers or ONNX Runtime does not, and what was not checked."""
     notes = []
     other = "plain ONNX Runtime" if report.format == "onnx" else "plain transformers"
@@ -168,8 +175,11 @@ def _notes(config: SentimentConfig, report: ExportReport) -> list[str]:
         notes.append("SentimentLoRA.load(folder) does all of this.")
     if report.quantize is not None and (not report.own_texts or report.n_texts < _FEW_TEXTS):
         few = f"{report.n_texts:,} texts" if report.own_texts else "random words"
+        limit = ""
+        if not report.own_texts and tolerance == "default":
+            limit = f", and the limit of {LABEL_TOLERANCE:.0%} changed labels was not applied"
         notes.append(
-            f"what {report.quantize} costs was looked at on {few} only. Pass labelled texts of your own, a hundred or "
-            "more: texts=... (--texts FILE)."
+            f"what {report.quantize} costs was looked at on {few} only{limit}. Pass labelled texts of your own, a "
+            "hundred or more: texts=... (--texts FILE)."
         )
     return notes

@@ -11,15 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from sentlora.config import SentimentConfig
+from sentlora.console import say
+from sentlora.model.adapter import upstream_warnings_silenced
 from sentlora.model.backbone import ALIASES, upstream_bars_hidden
 from sentlora.model.encoding import save_tokenizer
 from sentlora.model.variants import save_portable
+from sentlora.sharing.base_record import base_facts
 from sentlora.sharing.folder import (
     CONFIG_FILE,
     EXPORT,
     LOG_FILE,
     METRICS_FILE,
     MODEL_CARD,
+    check_copied,
     export_format,
     read_folder,
     write_folder,
@@ -27,6 +31,7 @@ from sentlora.sharing.folder import (
 )
 from sentlora.sharing.measured import VALIDATION, read_metrics
 from sentlora.sharing.model_card import model_card
+from sentlora.sharing.replacing import check_replacing
 
 _PACKAGES = ("sentlora", "torch", "transformers", "peft")
 
@@ -43,17 +48,22 @@ def save_adapter(
     config: SentimentConfig,
     history: Sequence[Mapping[str, float]],
     metrics: Mapping[str, Mapping[str, Any] | None],
+    *,
+    overwrite: bool = False,
+    verbose: bool = True,
 ) -> Path:
     """Write the adapter folder, whole or not at all.
 
     Args:
-        path: The folder; an adapter folder that is there is replaced.
+        path: The folder; an adapter folder of the same classes and base model that is there is replaced.
         model: The PeftModel.
         tokenizer: The tokenizer it was trained with.
         config: What has to be known to use the adapter.
         history: One row per epoch.
         metrics: Figures by what they were measured on, as :func:`sentlora.sharing.measured.measured` returns them;
             None where nothing was.
+        overwrite: Replace an adapter folder of other classes or of another base model, too.
+        verbose: Say what was replaced.
 
     Returns:
         The folder's absolute path.
@@ -61,13 +71,15 @@ def save_adapter(
     Raises:
         AdapterFolderError: If something else is in the way, or the place cannot be written to.
     """
-    config = _as_read(dataclasses.replace(config, versions=versions()))
+    replaced = check_replacing(path, config.labels.names, config.base_model, overwrite=overwrite)
+    config = _as_read(dataclasses.replace(config, versions=versions(), base_config=base_facts(model)))
     is_adapter = hasattr(model, "peft_config")
     measured = {name: dict(figures) for name, figures in metrics.items() if figures is not None}
 
     def fill(folder: Path) -> None:
         if is_adapter:
-            save_portable(model, folder)
+            with upstream_warnings_silenced():
+                save_portable(model, folder)
         else:
             # A model of which every weight was trained stays in one file, which loads as safely as an adapter.
             with upstream_bars_hidden():
@@ -77,7 +89,10 @@ def save_adapter(
         write_metrics(folder, measured)
         (folder / LOG_FILE).write_text("".join(json.dumps(dict(row)) + "\n" for row in history), encoding="utf-8")
 
-    return write_folder(path, config, fill)
+    final = write_folder(path, config, fill)
+    if replaced is not None:
+        say(f"Note: {final} replaced an {replaced}.", verbose=verbose)
+    return final
 
 
 def save_decision(path: str | Path, *, temperature: float, threshold: float | None, threshold_rule: str | None) -> Path:
@@ -108,6 +123,7 @@ def save_decision(path: str | Path, *, temperature: float, threshold: float | No
         for file in source.iterdir():
             if file.is_file() and file.name != CONFIG_FILE:
                 shutil.copy2(file, folder / file.name)
+        check_copied(folder, config, source)
 
     def fill_export(folder: Path) -> None:
         copy_files(folder)

@@ -17,6 +17,7 @@ from sentlora.sharing.folder import (
     LOG_FILE,
     METRICS_FILE,
     MODEL_CARD,
+    check_copied,
     export_format,
     read_folder,
     write_folder,
@@ -90,6 +91,7 @@ def stage(
         for name in sorted({*config.files, LOG_FILE}):
             if (folder / name).is_file():
                 shutil.copyfile(folder / name, draft / name)
+        check_copied(draft, config, folder)
         for name, keys in _NOTES.items():
             _forget_places(draft / name, keys, base, shared.base_revision)
         write_card(draft, _card(folder, config, shared, base, repo_id, metrics))
