@@ -66,6 +66,20 @@ def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _float32_on_every_cpu() -> Iterator[None]:
+    """Let this CPU have no bfloat16, so that tests find the same figures on all; those of bfloat16 say otherwise."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sentlora.training.precision._cpu_flags", set)
+        yield
+
+
+@pytest.fixture
+def cpu_with_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this CPU have AVX512-BF16; where it has none, torch imitates it, and tiny models train all the same."""
+    monkeypatch.setattr("sentlora.training.precision._cpu_flags", lambda: {"avx512_bf16"})
+
+
 def make_reviews(n: int, seed: int) -> pd.DataFrame:
     """Return ``n`` texts of neutral words with two to four that decide the label, half of them positive."""
     rng = np.random.default_rng(seed)

@@ -25,6 +25,7 @@ from sentlora import errors
         (errors.NotFittedError, ValueError),
         (errors.NotFittedError, AttributeError),
         (errors.NonFiniteLossError, ArithmeticError),
+        (errors.ProcessError, RuntimeError),
         (errors.MissingExtraError, ImportError),
     ],
 )

@@ -51,12 +51,20 @@ class HubError(SentloraError, OSError):
     passing: bool = False
 
 
+class CheckpointError(SentloraError, OSError):
+    """A checkpoint could not be written, or none that is whole can be read."""
+
+
 class NotFittedError(SentloraError, _SklearnNotFittedError):
     """The classifier was asked for results before ``fit`` or ``load``."""
 
 
 class NonFiniteLossError(SentloraError, ArithmeticError):
     """The training loss became NaN or infinite."""
+
+
+class ProcessError(SentloraError, RuntimeError):
+    """Processes that train a model together lost each other, or do different things."""
 
 
 class MissingExtraError(SentloraError, ImportError):

@@ -12,6 +12,7 @@ from typing import Any
 from datasets import Dataset, DatasetDict
 from transformers import TrainerCallback, set_seed
 
+from sentlora import processes
 from sentlora.augmentation import Augmentation
 from sentlora.console import say
 from sentlora.data.augment import augment, check_ready
@@ -23,11 +24,13 @@ from sentlora.data.prompts import Prompt
 from sentlora.errors import ConfigError
 from sentlora.evaluation.metrics import trainer_metrics
 from sentlora.model.assembly import assemble
+from sentlora.model.backbone import best_device
 from sentlora.model.counting import count_parameters
 from sentlora.model.objective import Objective
 from sentlora.parameters import Parameters
 from sentlora.settings import Settings
-from sentlora.training.arguments import say_idle, settings_used
+from sentlora.training.arguments import has_checkpoint, say_idle, settings_used
+from sentlora.training.precision import say_precision, settled_precision
 from sentlora.training.run import TrainingOutcome, encode_rows, train
 from sentlora.training.trainer import EncodedRows, TrainingData
 
@@ -233,6 +236,11 @@ def build_and_train(
     originals = sizes[0] if rows.originals is None else rows.originals
     settings = rows.settings(parameters).settled_for(originals, sizes[1])
     settings = settings_used(settings, parameters.lora, parameters.args)
+    if parameters.args is None:
+        settings = dataclasses.replace(settings, precision=settled_precision(settings, best_device()))
+    if processes.count() > 1:
+        seen = [hash_of_rows(split) for split in data.splits.values()]
+        processes.check_same("fit", str((settings.to_dict(), *seen)), "rows and settings")
     _keep_copies(parameters, rows, resume=resume)
     say_idle(parameters.get_params(deep=False), settings, verbose=verbose)
     set_seed(settings.seed)
@@ -243,6 +251,7 @@ def build_and_train(
         data.prompt,
         lora=parameters.lora,
         revision=parameters.revision,
+        trust_remote_code=parameters.trust_remote_code,
         loaded=None if load is None else load(settings),
         verbose=verbose,
     )
@@ -251,6 +260,8 @@ def build_and_train(
     if settings.epochs == 0 or settings.adapter == "none":
         used = "nothing is trained"
     say(f"data: {sizes[0]:,} rows to train on, {sizes[1]:,} to validate; {used}", verbose=verbose)
+    if settings.epochs != 0 and parameters.args is None:
+        say_precision(settings, model.device, verbose=verbose)
     splits = {
         name: encode_rows(objective, data.splits[name]["text"][:], data.splits[name]["label"][:])
         if encode is None
@@ -284,13 +295,16 @@ def _keep_copies(parameters: Parameters, rows: RowsToFit, *, resume: bool) -> No
         return
     note = Path(place) / _COPIES
     before = note.read_text(encoding="utf-8") if note.is_file() else ""
-    now = "" if rows.originals is None else _hash_of(rows.data.splits["train"])
-    if resume and before != now:
+    now = "" if rows.originals is None else hash_of_rows(rows.data.splits["train"])
+    if resume and has_checkpoint(place) and before != now:
         raise ConfigError(
             f"resume=True would go on with other augmented rows than those that the run in {str(place)!r} was trained "
             "on: augment=, the seed, the rows or what paraphrase= returns has changed. Set them as they were, or train "
             "anew in another output_dir."
         )
+    processes.gathered("fit", None)  # the first one writes when all have read
+    if not processes.is_first():
+        return
     if now:
         note.parent.mkdir(parents=True, exist_ok=True)
         note.write_text(now, encoding="utf-8")
@@ -298,7 +312,8 @@ def _keep_copies(parameters: Parameters, rows: RowsToFit, *, resume: bool) -> No
         note.unlink(missing_ok=True)
 
 
-def _hash_of(rows: Dataset) -> str:
+def hash_of_rows(rows: Dataset) -> str:
+    """Return a hash of the texts and label ids of a split, in their order."""
     digest = hashlib.sha256()
     for text, label in zip(rows["text"][:], rows["label"][:], strict=True):
         digest.update(f"{label} {len(text)} {text}\n".encode(errors="surrogatepass"))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from peft import LoraConfig
 from sklearn.base import BaseEstimator
@@ -13,14 +15,34 @@ from transformers import TrainingArguments
 
 from sentlora.data.augment import planned
 from sentlora.data.paraphrasing import Paraphraser
+from sentlora.data.text import nearest
 from sentlora.labels import LabelMap
 from sentlora.settings import Settings
 from sentlora.training.arguments import resolve_settings
+
+_Init = TypeVar("_Init", bound=Callable[..., None])
+
+
+def _unknown_told(init: _Init) -> _Init:
+    """Let a constructor refuse an unknown parameter by the name of the class that was called, with the nearest one."""
+    known = [name for name in inspect.signature(init).parameters if name != "self"]
+
+    @functools.wraps(init)
+    def checked(self: Any, *given: Any, **named: Any) -> None:
+        for name in named:
+            if name not in known:
+                near = nearest(name, known)
+                hint = f"Did you mean {near!r}?" if near is not None else f"It has: {', '.join(known)}."
+                raise TypeError(f"{type(self).__name__} has no parameter {name!r}. {hint}")
+        init(self, *given, **named)
+
+    return cast(_Init, checked)
 
 
 class Parameters(BaseEstimator):
     """What a user may set. A setting left at None takes the recipe's value, or else the library's."""
 
+    @_unknown_told
     def __init__(
         self,
         base_model: str = "distilbert/distilbert-base-uncased",
@@ -41,6 +63,7 @@ class Parameters(BaseEstimator):
         batch_size: int | None = None,
         batching: str | None = None,
         tokens_per_batch: int | None = None,
+        precision: str | None = None,
         cache_prefix: bool | None = None,
         max_length: int | None = None,
         truncation: str | None = None,
@@ -63,6 +86,7 @@ class Parameters(BaseEstimator):
         args: TrainingArguments | None = None,
         output_dir: str | Path | None = None,
         revision: str | None = None,
+        trust_remote_code: bool = False,
         seed: int | None = None,
         verbose: bool = True,
     ) -> None:
@@ -98,12 +122,15 @@ class Parameters(BaseEstimator):
             epochs: Passes over the training rows; 0 builds the untrained model (3; on little data
                 as many as make 150 steps, at most 10).
             learning_rate: Peak learning rate of AdamW (5e-4; ``ia3`` 5e-3, head alone 1e-2, full fine-tuning 5e-5).
-            batch_size: Rows per optimizer step and device (16).
+            batch_size: Rows per optimizer step and device, or process (16).
             batching: Which rows make a batch: ``grouped``, rows of similar lengths; ``micro``, random rows, cut by
                 length into parts whose gradients add up to that of the batch; ``random``, random rows, padded to the
                 longest (``"grouped"``).
             tokens_per_batch: Padded tokens that are trained on at a time: a larger batch is cut into parts, for the
                 same gradient in less memory (by device; on a CPU 1,024).
+            precision: What training computes in: ``float32``; ``bf16``, bfloat16 for the products of matrices
+                (arXiv:1710.03740) and float32 for weights and optimizer; ``auto``, bf16 where the device computes in
+                it by itself: GPUs, and CPUs with AVX512-BF16 or AMX-BF16 (``"auto"``).
             cache_prefix: Compute the frozen layers, where ``layers="last-2"`` leaves some, once for all epochs, without
                 their dropout; the states of all tokens lie in a file until training ends (where that changes nothing:
                 for ``adapter="head"``, and on a CPU where these layers have no dropout).
@@ -136,6 +163,8 @@ class Parameters(BaseEstimator):
             args: Whole ``transformers.TrainingArguments``, in place of the training settings.
             output_dir: Where checkpoints stay, for ``fit(..., resume=True)``; None keeps none.
             revision: Branch, tag or commit of the base model on the Hub.
+            trust_remote_code: Run code that the base model comes with, on this machine and with all your rights. It is
+                kept in no folder: whoever loads an adapter says it anew.
             seed: Seed of the head, dropout, row order and validation split (0).
             verbose: Print notices, the epoch table and progress bars, on standard error.
         """
@@ -157,6 +186,7 @@ class Parameters(BaseEstimator):
         self.batch_size = batch_size
         self.batching = batching
         self.tokens_per_batch = tokens_per_batch
+        self.precision = precision
         self.cache_prefix = cache_prefix
         self.max_length = max_length
         self.truncation = truncation
@@ -179,6 +209,7 @@ class Parameters(BaseEstimator):
         self.args = args
         self.output_dir = output_dir
         self.revision = revision
+        self.trust_remote_code = trust_remote_code
         self.seed = seed
         self.verbose = verbose
 

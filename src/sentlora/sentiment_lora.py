@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from datasets import Dataset
 
+from sentlora import processes
 from sentlora.console import say
 from sentlora.data.columns import SentimentData
 from sentlora.data.leaks import Keys, keys_of, say_trained_on
@@ -18,7 +19,7 @@ from sentlora.evaluation.report import EvaluationReport
 from sentlora.evaluation.sweep_result import SweepResult
 from sentlora.explaining import Explaining
 from sentlora.exporting import Exporting
-from sentlora.fitting import Trained, build_and_train, read_rows, rows_to_fit, with_copies
+from sentlora.fitting import Trained, build_and_train, hash_of_rows, read_rows, rows_to_fit, with_copies
 from sentlora.inference.decision import softmax
 from sentlora.labels import LabelMap
 from sentlora.model import backbone
@@ -30,6 +31,7 @@ from sentlora.sharing.loading import LoadedAdapter, load_folder
 from sentlora.showing import Showing
 from sentlora.sweeping import Sweep, SweepData, SweepRequest
 from sentlora.training.arguments import check_request, idle_settings
+from sentlora.training.precision import computes_in_bf16
 from sentlora.training_history import TrainingHistory
 
 
@@ -71,7 +73,8 @@ class SentimentLoRA(Scoring, Showing, Explaining, TrainingHistory, Exporting):
             validation: Rows to choose the best epoch by, in any of these forms; ``(X, y)`` for
                 two sequences. By default the ``validation`` split of ``X``, or a seeded,
                 stratified tenth of its training rows.
-            resume: Go on from the newest checkpoint in ``output_dir``.
+            resume: Go on from the newest whole checkpoint in ``output_dir``, or begin where there is none yet; on a
+                CPU to the same bits as a run that was never cut off.
             held_out: Texts that are reported on later and not part of ``X``: ``augment`` makes no copy that equals one.
 
         Returns:
@@ -81,10 +84,13 @@ class SentimentLoRA(Scoring, Showing, Explaining, TrainingHistory, Exporting):
             DataError: If texts, labels or columns cannot be used as they are, or held-out rows are among those to
                 train on.
             RecipeError: If a recipe is unknown or none of its sources can be reached.
-            ConfigError: If a setting cannot work.
+            CheckpointError: If a checkpoint cannot be written, or none that is whole is there to go on from.
+            ConfigError: If a setting cannot work, or a checkpoint is of another run.
             BackboneError: If the base model cannot be loaded.
+            KeyboardInterrupt: If Ctrl-C was pressed; with ``output_dir``, after the step was finished and saved.
             NonFiniteLossError: If the loss becomes NaN or infinite.
         """
+        processes.join()
         check_request(self._settings(), self.lora, self.args, self.output_dir, resume=resume)
         rows = rows_to_fit(self, X, y, validation)
         say(f"labels: {rows.data.labels}", verbose=self.verbose)
@@ -152,6 +158,7 @@ class SentimentLoRA(Scoring, Showing, Explaining, TrainingHistory, Exporting):
             >>> clf = SentimentLoRA("minilm", epochs=2)
             >>> result = clf.sweep("imdb", space={"r": [4, 8]}, trials=2, storage="imdb.db")  # doctest: +SKIP
         """
+        processes.check_alone("sweep")
         request = SweepRequest(space, trials, storage, name, timeout, n_jobs, backend, num_workers, seed)
         sweep = Sweep(self, request, SweepData(data, y, validation, test))
         searched = sweep.search()
@@ -215,10 +222,12 @@ class SentimentLoRA(Scoring, Showing, Explaining, TrainingHistory, Exporting):
     def _report(self, rows: Dataset, source: str) -> EvaluationReport:
         texts = rows["text"][:]
         say_trained_on(texts, self._trained_texts, verbose=self.verbose)
+        if processes.count() > 1:
+            processes.check_same("evaluate", hash_of_rows(rows), "rows")
         started = time.perf_counter()
-        probabilities = softmax(self._score(texts), self.temperature_)
-        answers = self._predictor().answers(texts) if self.generates() else None
-        seconds = time.perf_counter() - started
+        probabilities = softmax(processes.by_all("evaluate", texts, self._score), self.temperature_)
+        answers = processes.by_all("evaluate", texts, self._predictor().answers) if self.generates() else None
+        seconds = processes.gathered("evaluate", time.perf_counter() - started)[0]
         report = EvaluationReport.from_scores(
             rows["label"][:],
             probabilities,
@@ -256,6 +265,7 @@ class SentimentLoRA(Scoring, Showing, Explaining, TrainingHistory, Exporting):
         token: str | None = None,
         local_files_only: bool = False,
         verify: bool = True,
+        trust_remote_code: bool = False,
         verbose: bool = True,
     ) -> SentimentLoRA:
         """Load an adapter folder that ``save`` wrote, or that ``push_to_hub`` put on the Hub; or what ``export`` wrote.
@@ -273,6 +283,8 @@ class SentimentLoRA(Scoring, Showing, Explaining, TrainingHistory, Exporting):
             token: Of the Hub. Default: the one of ``hf auth login`` or ``HF_TOKEN``. It is kept nowhere.
             local_files_only: Ask no network; take what the local cache of the Hub has.
             verify: Check the files against the hashes of ``sentlora.json``.
+            trust_remote_code: Run code that the base model comes with, or a whole model in the folder. The folder names
+                its base model, so say it of folders alone whose makers you trust.
             verbose: Print notices and progress bars.
 
         Raises:
@@ -282,15 +294,21 @@ class SentimentLoRA(Scoring, Showing, Explaining, TrainingHistory, Exporting):
             HubError: If the repository cannot be had.
             MissingExtraError: If the folder holds an ONNX graph, and onnx or onnxruntime is not installed.
         """
+        processes.join()
         hub: dict[str, Any] = {"revision": revision, "token": token, "local_files_only": local_files_only}
         how: dict[str, Any] = {"full_precision": full_precision, "verify": verify, "verbose": verbose}
-        return cls._of(load_folder(path, base_model=base_model, **how, **hub), verbose=verbose)
+        how["trust_remote_code"] = trust_remote_code
+        clf = cls._of(load_folder(path, base_model=base_model, **how, **hub), verbose=verbose)
+        clf.trust_remote_code = trust_remote_code
+        return clf
 
     @classmethod
     def _of(cls, loaded: LoadedAdapter, *, verbose: bool) -> SentimentLoRA:
         config = loaded.config
         clf = cls(loaded.base_model, revision=config.base_revision, verbose=verbose)
         in_force = {"decode": config.decode, "quantization": loaded.settings.quantization}
+        if config.settings.get("precision") == "bf16" and not computes_in_bf16(backbone.best_device()):
+            in_force["precision"] = None  # a second fit trains as this machine can
         # What changed nothing was set by nobody.
         clf.set_params(**{**config.settings, **in_force, **dict.fromkeys(idle_settings(loaded.settings))})
         clf._take(loaded.model, loaded.objective, loaded.settings, config.labels, loaded.prompt)
@@ -307,5 +325,6 @@ class SentimentLoRA(Scoring, Showing, Explaining, TrainingHistory, Exporting):
         if hasattr(self, "_model"):
             return count_parameters(self._model)
         n_labels = len(LabelMap.of(self.labels)) if self.labels is not None else 2
-        config = backbone.load_config(self.base_model, revision=self.revision, alone=True)
+        where: dict[str, Any] = {"revision": self.revision, "trust_remote_code": self.trust_remote_code}
+        config = backbone.load_config(self.base_model, alone=True, **where)
         return count_from_config(config, self._settings(), n_labels, lora=self.lora)

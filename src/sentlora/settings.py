@@ -19,6 +19,7 @@ _FEWEST_VALIDATION_ROWS = 100
 _EPOCHS_OF_A_HEAD = 20
 KEEPS = ("best", "last")
 BATCHINGS = ("grouped", "micro", "random")
+PRECISIONS = ("auto", "float32", "bf16")
 HEAD_STARTS = ("probe", "random")
 DECODES = ("score", "generate")
 ADAPTERS = ("lora", "head", "full", "none")
@@ -70,6 +71,8 @@ class Settings:
             random rows, padded to the longest.
         tokens_per_batch: Padded tokens that are trained on at a time: a larger batch is cut into parts, for the same
             gradient. None chooses by device.
+        precision: What training computes in: ``float32``; ``bf16``, bfloat16 for the products of matrices and float32
+            for weights and optimizer; or ``auto``, bf16 where the device computes in it by itself.
         cache_prefix: Compute the frozen layers below the first one that trains once for all epochs, without their
             dropout, and keep the states of all tokens in a file until training ends (True), or compute them in every
             epoch (False). None computes them once where that changes nothing: for a head alone, and on a CPU where
@@ -115,6 +118,7 @@ class Settings:
     batch_size: int = 16
     batching: str = "grouped"
     tokens_per_batch: int | None = None
+    precision: str = "auto"
     cache_prefix: bool | None = None
     max_length: int = 256
     truncation: str = "head"
@@ -162,6 +166,7 @@ class Settings:
         _require_choice("truncation", self.truncation, TRUNCATIONS)
         _require_choice("scheduler", self.scheduler, SCHEDULERS)
         _require_choice("batching", self.batching, BATCHINGS)
+        _require_choice("precision", self.precision, PRECISIONS)
         if self.tokens_per_batch is not None:
             _require_int("tokens_per_batch", self.tokens_per_batch, 1)
             if self.batching == "random":

@@ -361,7 +361,8 @@ def elsewhere(
         "base": tiny_bert,
         "saved": str(saved),
         "probes": PROBES,
-        "settings": toy_settings,
+        # Said, as a fresh process asks the CPU itself.
+        "settings": {**toy_settings, "precision": "float32"},
         "rows": str(folder / "rows.csv"),
         "logits": str(folder / "logits.npy"),
         "again": str(folder / "again"),

@@ -374,7 +374,7 @@ def test_a_refusal_is_told_with_its_remedy(world: World, name: str, words: str) 
 
 
 def test_the_token_is_nowhere(world: World) -> None:
-    """Not in messages, tracebacks, logs at the loudest, the classifier, or what is on the Hub."""
+    """Not in messages, tracebacks, either stream at its loudest, the classifier, on the Hub, or in any file here."""
     told = json.dumps(world.pushed) + world.log
     stored = b"".join(
         blob.content
@@ -382,13 +382,22 @@ def test_the_token_is_nowhere(world: World) -> None:
         for commit in repo.commits.values()
         for blob in commit.files.values()
     )
+    here = world.folder.parent
+    written = b"".join(path.read_bytes() for path in here.rglob("*") if path.is_file() and path.name != ".env")
     for secret in (TOKEN, ODD_TOKEN):
+        assert secret.encode() not in written
         assert secret not in told
         assert secret.encode() not in stored
     assert ("POST", "/api/models/me/x/commit/main", "me") in world.hub.seen, "it did arrive"
     assert "Send: curl" in world.log, "the log was at its loudest"
     assert world.hub.leaks == []
     assert "you sent Bearer ***" in world.pushed["echo-500"]["message"]
+
+
+def test_nobody_is_told_that_sentlora_is_used(world: World, loads: dict[str, dict[str, Any]]) -> None:
+    asked = {path.split("?")[0] for _, path, _ in world.hub.seen}
+    assert any(path.startswith("/api/models/me/x") for path in asked)
+    assert [path for path in asked if "telemetry" in path] == []
 
 
 # --- what comes down ----------------------------------------------------------------------------

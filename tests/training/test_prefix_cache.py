@@ -253,6 +253,11 @@ def test_models_and_tokenizers_that_it_does_not_suit(
         assert not found
     words = "the first layer, or something below it, is trained (layers='last-2' trains the last two alone)"
     assert capsys.readouterr().err == f"Note: cache_prefix has no effect: {words}.\n"
+    whole = dataclasses.replace(everywhere, adapter="full")
+    with computed(new_run(settings=everywhere), whole, tmp_path) as (found, _):
+        assert not found
+    words = "adapter='full' trains every layer, and none is frozen"
+    assert capsys.readouterr().err == f"Note: cache_prefix has no effect: {words}.\n"
     with computed(new_run("albert", everywhere, dropout=True), everywhere, tmp_path) as (found, _):
         assert not found
     words = "the architecture 'albert' cannot be cut between its layers"

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from sentlora import SentimentLoRA
+from sentlora.console import Lines, progress_bar
 from sentlora.training.progress_lines import ProgressLines
 
 
@@ -43,3 +44,14 @@ def test_where_no_bar_is_drawn_lines_are_said(
     assert "training: step 1 of 2, about" in capsys.readouterr().err
     SentimentLoRA(tiny_bert, **settings, verbose=False).fit(toy_reviews)
     assert "training: step" not in capsys.readouterr().err
+
+
+def test_where_no_bar_can_be_drawn_a_line_says_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    seconds = iter([0.0, 10.0, 40.0, 50.0, 80.0, 200.0])
+    lines = Lines(1000, "scoring rows", now=lambda: next(seconds))
+    for steps in (100, 300, 100, 100, 400):
+        lines.advance(steps)
+    told = "scoring rows: 400 of 1,000, about 1 min left\nscoring rows: 600 of 1,000, about 53 s left\n"
+    assert capsys.readouterr().err == told, "the last step says nothing"
+    with progress_bar(10, "x") as bar:
+        assert isinstance(bar, Lines)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import time
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
@@ -15,6 +16,7 @@ import pytest
 
 from sentlora import SentimentLoRA
 from sentlora.errors import ConfigError, NonFiniteLossError
+from sentlora.training import ray_sweep
 from sentlora.training.ray_sweep import search_with_ray
 from sentlora.training.search_space import SearchSpace
 from sentlora.training.study import SearchRequest
@@ -105,6 +107,35 @@ def test_an_error_of_ours_comes_home_as_it_was(tmp_path: Path) -> None:
         searched(refuses, storage=tmp_path / "sweep.db")
     trials = searched(lambda params, watch: TrialScore(0.5, 1), storage=tmp_path / "sweep.db", trials=1)
     assert [trial.state for trial in trials if trial.counts] == ["finished"]
+
+
+def test_a_process_that_is_killed_takes_its_trial_and_no_other(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    def train(params: Mapping[str, Any], watch: Watch) -> TrialScore:
+        watch(1, params["learning_rate"], False)
+        (tmp_path / f"{time.time():.3f}").touch()
+        if len(list(tmp_path.iterdir())) == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return TrialScore(params["learning_rate"], 2)
+
+    trials = searched(train, trials=6, verbose=True)
+    assert sorted(trial.state for trial in trials) == ["failed", *["finished"] * 7], "the default is one more"
+    (lost,) = (trial for trial in trials if trial.state == "failed")
+    assert any(trial.params == lost.params for trial in trials if trial is not lost), "it was tried again"
+    line = f"The process of trial {lost.number} died; another tries the same."
+    assert line in capsys.readouterr().err.splitlines()
+
+
+def test_a_trial_that_kills_every_process_ends_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_sweep, "_MOST_ROUNDS_IN_VAIN", 1)
+
+    def kills(params: Mapping[str, Any], watch: Watch) -> TrialScore:
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError("it lives on")
+
+    with pytest.raises(
+        ConfigError, match=r"^The processes of 2 trials died, and no trial came to its end: .*lower num"
+    ):
+        searched(kills, trials=1)
 
 
 def test_more_workers_than_cpus_are_refused() -> None:

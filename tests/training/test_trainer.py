@@ -666,12 +666,14 @@ def test_a_run_resumed_in_the_middle_of_an_epoch_is_the_same_bit_for_bit(
     assert_same(state(resumed.model), state(whole.model))
 
 
-def test_resuming_without_a_checkpoint_is_refused_before_training(new_run: NewRun, tmp_path: Path) -> None:
-    run = new_run()
-    before = state(run.model)
-    with pytest.raises(ConfigError, match="resume=True found no checkpoint"):
-        run.train(output_dir=tmp_path, resume=True)
-    assert_same(state(run.model), before)
+def test_resuming_before_the_first_checkpoint_begins(
+    new_run: NewRun, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "checkpoint-1").mkdir()
+    (tmp_path / "checkpoint-1" / "sentlora_checkpoint.json").write_text('{"whole": false}')
+    begun = state(new_run().train(output_dir=tmp_path, resume=True, verbose=True).model)
+    assert f"no checkpoint in {str(tmp_path)!r} yet: training begins anew" in capsys.readouterr().err
+    assert_same(begun, state(new_run().train().model))
 
 
 def test_two_runs_with_one_seed_are_the_same_and_with_two_differ(new_run: NewRun) -> None:
@@ -920,25 +922,6 @@ def test_the_table_of_a_text_to_text_model_has_the_same_columns(new_text_run: Ne
     expected = {"epoch", "train_loss", "validation_loss", "accuracy", "precision", "recall", "f1", "tpr", "fpr"}
     assert [set(row) for row in outcome.history] == [expected | {"f1_macro", "roc_auc"}] * 2
     assert outcome.kept == max(outcome.history, key=lambda row: row["f1_macro"])
-
-
-@pytest.mark.parametrize("has", [False, True])
-def test_a_model_trains_in_bfloat16_where_the_device_has_it(
-    new_text_run: NewRun, new_run: NewRun, monkeypatch: pytest.MonkeyPatch, has: bool
-) -> None:
-    used = []
-
-    def spy(*args: Any, bf16: bool = False, **options: Any) -> TrainingArguments:
-        used.append(bf16)
-        return training_arguments(*args, **options)  # without it: this machine may only imitate it
-
-    monkeypatch.setattr("sentlora.training.run.has_bf16", lambda device: has)
-    monkeypatch.setattr("sentlora.training.run.training_arguments", spy)
-    settings = Settings(max_length=40, epochs=0)
-    text_run = new_text_run(settings)
-    train(text_run.model, text_run.objective, text_run.data, settings, WORDS, compute_metrics=text_figures)
-    new_run(Settings(max_length=32, epochs=0)).train()
-    assert used == [has, has]
 
 
 def test_fp16_is_refused_for_t5_before_training(new_text_run: NewRun, tmp_path: Path) -> None:

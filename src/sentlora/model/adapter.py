@@ -38,7 +38,7 @@ def lora_config(model: Any, settings: Settings) -> LoraConfig:
 
     Raises:
         TargetError: If a target, a layer or a key of ``rank_pattern`` names nothing in this model, or a rank is above
-            what the variant can take.
+            the smaller side of its matrix.
     """
     chosen = target_modules(model, settings.targets, settings.layers)
     ranks = ranks_by_module(model, chosen, settings.rank_pattern or {}, settings.r)
@@ -107,9 +107,11 @@ def _without_decomposition(model: Any, config: Any) -> Iterator[None]:
 
 @contextmanager
 def upstream_warnings_silenced() -> Iterator[None]:
-    """Hide one deprecation that peft triggers inside transformers and no user can mend."""
+    """Hide a deprecation that peft triggers inside transformers and no user can mend, and that it asked in vain."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+        # Whether the base model on the Hub has another vocabulary, which none of our adapters changes.
+        warnings.filterwarnings("ignore", message="Unable to fetch remote file|Could not find a config file in")
         yield
 
 

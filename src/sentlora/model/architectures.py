@@ -143,6 +143,11 @@ def in_head(name: str, model: Any) -> bool:
     return not set(fresh_modules_of(model)).isdisjoint(name.split("."))
 
 
+def runs_own_code(config: Any) -> bool:
+    """Tell whether a config, and so its model, is made by code that came with the model, which was trusted then."""
+    return type(config).__module__.startswith("transformers_modules")
+
+
 def base_of(model: Any) -> Any:
     """Return the transformers model inside a PeftModel, or the model itself where every weight trains."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model

@@ -28,6 +28,7 @@ def assemble(
     *,
     lora: LoraConfig | None = None,
     revision: str | None = None,
+    trust_remote_code: bool = False,
     loaded: tuple[Any, Any] | None = None,
     verbose: bool = True,
 ) -> tuple[Any, Objective, Prompt | None]:
@@ -40,6 +41,7 @@ def assemble(
         prompt: What is asked about a text; None asks in plain words. An encoder reads the text alone.
         lora: The user's own LoraConfig, in place of the settings.
         revision: Branch, tag or commit on the Hub.
+        trust_remote_code: Run code that the base model comes with.
         loaded: The tokenizer and the base model, where they are loaded already; the model is changed in place.
         verbose: Print notices.
 
@@ -55,8 +57,9 @@ def assemble(
     """
     check_quantization(settings, backbone.best_device(), lora)
     if loaded is None:
-        tokenizer = backbone.load_tokenizer(base_model, revision=revision)
-        model = backbone.load_base(base_model, labels, revision=revision, quantization=settings.quantization)
+        where: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
+        tokenizer = backbone.load_tokenizer(base_model, **where)
+        model = backbone.load_base(base_model, labels, quantization=settings.quantization, **where)
     else:
         tokenizer, model = loaded
     backbone.check_length(settings.max_length, model.config, tokenizer, base_model)

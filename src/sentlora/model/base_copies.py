@@ -14,15 +14,19 @@ from sentlora.model import backbone
 class BaseCopies:
     """Copies of one base model, each as if it had just been loaded, its fresh head included."""
 
-    def __init__(self, base_model: str, labels: LabelMap, *, revision: str | None = None) -> None:
+    def __init__(
+        self, base_model: str, labels: LabelMap, *, revision: str | None = None, trust_remote_code: bool = False
+    ) -> None:
         """Set up; nothing is loaded before the first copy.
 
         Args:
             base_model: Alias, Hub id or folder.
             labels: The classes.
             revision: Branch, tag or commit on the Hub.
+            trust_remote_code: Run code that the model comes with.
         """
-        self._source = base_model, labels, revision
+        self._source = base_model, labels
+        self._where: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
         self._loaded: tuple[Any, Any, torch.Tensor] | None = None
 
     def take(self) -> tuple[Any, Any]:
@@ -32,9 +36,9 @@ class BaseCopies:
         left it, all that is drawn later is the same as well.
         """
         if self._loaded is None:
-            base_model, labels, revision = self._source
-            tokenizer = backbone.load_tokenizer(base_model, revision=revision)
-            model = backbone.load_base(base_model, labels, revision=revision)
+            base_model, labels = self._source
+            tokenizer = backbone.load_tokenizer(base_model, **self._where)
+            model = backbone.load_base(base_model, labels, **self._where)
             self._loaded = tokenizer, model, torch.get_rng_state()
         tokenizer, model, state = self._loaded
         torch.set_rng_state(state)
@@ -42,4 +46,4 @@ class BaseCopies:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the weights out: another process reads them from disk itself."""
-        return {"_source": self._source, "_loaded": None}
+        return {"_source": self._source, "_where": self._where, "_loaded": None}

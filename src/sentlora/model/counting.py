@@ -11,7 +11,7 @@ import torch
 from peft import LoraConfig, get_peft_model_state_dict
 from transformers import AutoModelForSeq2SeqLM, AutoModelForSequenceClassification
 
-from sentlora.model.architectures import base_of, has_own_output_matrix, in_head
+from sentlora.model.architectures import base_of, has_own_output_matrix, in_head, runs_own_code
 from sentlora.model.modes import adapt
 from sentlora.model.quantization import check_quantized_kind, kept_whole, number_of_weights
 from sentlora.model.variants import portable_weights, start_parameters
@@ -143,7 +143,7 @@ def count_from_config(
     kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForSequenceClassification
     with torch.device("meta"):
         # As it is loaded, whatever the checkpoint was saved in.
-        model = kind.from_config(config, dtype=torch.float32)
+        model = kind.from_config(config, dtype=torch.float32, trust_remote_code=runs_own_code(config))
         if has_own_output_matrix(config):
             model.lm_head.weight = torch.nn.Parameter(torch.empty_like(model.lm_head.weight))
         if settings.quantization is not None:

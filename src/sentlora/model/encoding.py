@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from sentlora.model.objective import Features, LocatedTokens
 _HEAD_SHARE = 128 / 510
 _ENCODE_CHUNK = 1000
 _LEAST_ROOM = 8
+# A fast tokenizer holds the truncation of a call while it works: two threads would cut each other's texts.
+_TURN = threading.Lock()
 
 
 def save_tokenizer(tokenizer: Any, folder: str | Path) -> None:
@@ -25,9 +28,10 @@ def save_tokenizer(tokenizer: Any, folder: str | Path) -> None:
         tokenizer: A fast tokenizer.
         folder: Where its files go.
     """
-    tokenizer.backend_tokenizer.no_truncation()
-    tokenizer.backend_tokenizer.no_padding()
-    tokenizer.save_pretrained(folder)
+    with _TURN:
+        tokenizer.backend_tokenizer.no_truncation()
+        tokenizer.backend_tokenizer.no_padding()
+        tokenizer.save_pretrained(folder)
 
 
 class TextEncoder:
@@ -91,9 +95,10 @@ class TextEncoder:
             The tokens with their places, and what truncation left out.
         """
         # verbose=False for the reason below: what is too long is cut here.
-        encoded = self.tokenizer(
-            self._glue + text, add_special_tokens=False, return_offsets_mapping=True, verbose=False
-        )
+        with _TURN:
+            encoded = self.tokenizer(
+                self._glue + text, add_special_tokens=False, return_offsets_mapping=True, verbose=False
+            )
         shift = len(self._glue)
         places = [(max(0, first - shift), max(0, last - shift)) for first, last in encoded["offset_mapping"]]
         kept = self._truncated(list(range(len(places))))
@@ -109,15 +114,16 @@ class TextEncoder:
         # What is cut off at the end need not be built; of the other ways the tokenizer knows nothing.
         cut = room is not None and room > 0 and self.truncation == "head"
         # verbose=False: a text longer than the model's limit is cut here, it needs no warning.
-        encoded: list[list[int]] = self.tokenizer(
-            texts,
-            add_special_tokens=False,
-            truncation=cut,
-            max_length=room if cut else None,
-            return_attention_mask=False,
-            return_token_type_ids=False,
-            verbose=False,
-        )["input_ids"]
+        with _TURN:
+            encoded: list[list[int]] = self.tokenizer(
+                texts,
+                add_special_tokens=False,
+                truncation=cut,
+                max_length=room if cut else None,
+                return_attention_mask=False,
+                return_token_type_ids=False,
+                verbose=False,
+            )["input_ids"]
         return encoded
 
     def _truncated(self, tokens: list[int]) -> list[int]:
@@ -129,7 +135,8 @@ class TextEncoder:
 
 def special_tokens(tokenizer: Any) -> tuple[list[int], list[int]]:
     """Return the ids of the special tokens that a tokenizer puts before and after a text."""
-    encoded = tokenizer("a", return_special_tokens_mask=True)
+    with _TURN:
+        encoded = tokenizer("a", return_special_tokens_mask=True)
     ids, mask = list(encoded["input_ids"]), encoded["special_tokens_mask"]
     if 0 not in mask:
         return ids, []

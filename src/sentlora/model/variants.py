@@ -82,20 +82,25 @@ def ia3_config(model: Any, settings: Settings, task_type: Any) -> IA3Config:
 
 
 def check_ranks(model: Any, ranks: Mapping[str, int], variant: str) -> None:
-    """Refuse a rank that a variant cannot take out of a base weight.
+    """Refuse a rank that no matrix of the base model has: above it, an update costs more and can do no more.
+
+    Args:
+        model: The model.
+        ranks: Of each module that gets LoRA matrices, by its full name.
+        variant: The kind of LoRA; ``ia3`` has no ranks.
 
     Raises:
-        TargetError: If a rank of ``pissa`` or ``olora`` is above the smaller side of its module.
+        TargetError: If a rank is above the smaller side of its module.
     """
-    if variant not in STARTS_IN_BASE:
+    if variant == "ia3":
         return
     for name, rank in ranks.items():
         module = model.get_submodule(name)
         most = min(module.in_features, module.out_features)
         if rank > most:
             raise TargetError(
-                f"variant={variant!r} splits the base weights, so its rank goes up to the smaller side of a matrix: "
-                f"{most} for {name!r}; found {rank}. Lower r, or leave variant out."
+                f"A rank goes up to the smaller side of its matrix, which is {most:,} for {name!r}; found {rank:,}. "
+                "Lower r, or the rank in rank_pattern."
             )
 
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from transformers import Seq2SeqTrainingArguments, TrainingArguments
 
 from sentlora.console import is_watched, say
@@ -15,6 +14,9 @@ from sentlora.errors import ConfigError
 from sentlora.model.backbone import best_device
 from sentlora.model.quantization import check_quantization
 from sentlora.settings import SCHEDULERS, Settings
+from sentlora.training.checkpoints import checkpoints_in, is_finished
+from sentlora.training.disk import check_place
+from sentlora.training.precision import settled_precision
 
 # Field, our value, why. Fields that come from Settings are set in `training_arguments`.
 DIFFERENCES: tuple[tuple[str, Any, str], ...] = (
@@ -28,13 +30,12 @@ DIFFERENCES: tuple[tuple[str, Any, str], ...] = (
     ("train_sampling_strategy", "group_by_length", "batches of similar lengths need little padding"),
     ("remove_unused_columns", False, "our rows hold nothing else, and peft hides the signature"),
     ("label_names", ["labels"], "with a PeftModel upstream cannot find them, and drops eval_loss"),
+    ("ddp_find_unused_parameters", False, "what trains is used in every step; to look for more takes time"),
     ("dataloader_pin_memory", False, "set again where there is an accelerator; on a CPU it only warns"),
     ("report_to", "none", "nothing is sent anywhere unless the user asks"),
 )
 # As upstream has them, and why:
 #   optim, AdamW in one fused step: a LoRA has few parameters.
-#   bf16, off on a CPU: with AVX512-BF16 a step of minilm took half the time (0.37 s, in float32 0.77 s), and two seeds
-#     ended at the same accuracy. But scores in training would differ from those of `predict`. On a GPU: `has_bf16`.
 #   tf32: it would hold for the whole process, and change what is predicted; under bf16 there is little left to gain.
 #   dataloader_num_workers, 0: rows lie in memory, and to pad 32 of them took 0.8 ms. Not measured beside a GPU.
 #   torch_compile: to compile minilm for one thread of a busy CPU took more than two minutes, and it was left at that.
@@ -44,7 +45,12 @@ _BY_LORA = ("variant", "r", "alpha", "dropout", "targets", "layers", "rank_patte
 # What a recipe may say about LoRA matrices that a mode without them would refuse.
 _LORA_ONLY = ("variant", "layers", "rank_pattern")
 _NOT_OF_VECTORS = ("r", "alpha", "dropout", "rank_pattern")
-_BY_ARGS = ("epochs", "learning_rate", "batch_size", "batching", "scheduler", "warmup", "weight_decay", "keep", "seed")
+_BY_ARGS = (
+    *("epochs", "learning_rate", "batch_size", "batching", "precision", "scheduler", "warmup", "weight_decay", "keep"),
+    "seed",
+)
+# What a setting is called inside TrainingArguments, where that is another name.
+_INSIDE_ARGS = {"batching": "train_sampling_strategy", "precision": "bf16"}
 
 
 # Ours -> upstream's. OneCycleLR is none of upstream's: the trainer builds it.
@@ -71,7 +77,7 @@ def training_arguments(
         settings: The resolved settings.
         output_dir: Where checkpoints go.
         checkpoints: Write them also where none of them is needed to find the best epoch.
-        bf16: Compute in bfloat16, which has the range of float32 and so needs no loss scaling.
+        bf16: Compute in bfloat16 by mixed precision, see :mod:`sentlora.training.precision`.
         verbose: Show the progress bar.
     """
     values = {name: value for name, value, _ in DIFFERENCES}
@@ -92,16 +98,13 @@ def training_arguments(
         weight_decay=settings.weight_decay,
         seed=settings.seed,
         bf16=bf16,
+        # Upstream takes bfloat16 on a CPU only from those who say that it is a CPU.
+        use_cpu=bf16 and best_device().type == "cpu",
         disable_tqdm=not (verbose and is_watched()),
         # On a plateau: upstream's default waits for ten epochs, and takes the least score for the best.
         lr_scheduler_kwargs=_ON_PLATEAU if settings.scheduler == "reduce-on-plateau" else None,
         **values,
     )
-
-
-def has_bf16(device: torch.device) -> bool:
-    """Tell whether a model trains in bfloat16 on a device: on a GPU that does not imitate it, at a loss of time."""
-    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def seq2seq_arguments(args: TrainingArguments) -> Seq2SeqTrainingArguments:
@@ -130,7 +133,7 @@ def resolve_settings(
     for whole, value, names in (("lora", lora, _BY_LORA), ("args", args, _BY_ARGS)):
         twice = [name for name in names if own[name] is not None]
         if value is not None and twice:
-            inside = "train_sampling_strategy" if twice[0] == "batching" else twice[0]
+            inside = _INSIDE_ARGS.get(twice[0], twice[0])
             raise ConfigError(f"{twice[0]}= and {whole}= were both given; set {inside} inside {whole}= only.")
     if lora is not None:
         if own["adapter"] not in (None, "lora"):
@@ -212,6 +215,8 @@ def settings_used(settings: Settings, lora: Any = None, args: TrainingArguments 
             "warmup": args.warmup_steps if args.warmup_steps < 1 else settings.warmup,
             "weight_decay": args.weight_decay,
             "seed": args.seed,
+            # float16, which is no setting of ours, is left unsaid.
+            "precision": None if args.fp16 else "bf16" if args.bf16 else "float32",
         }
     return dataclasses.replace(settings, **{name: value for name, value in used.items() if value is not None})
 
@@ -234,10 +239,12 @@ def check_request(
         resume: Whether training is to go on from a checkpoint.
 
     Raises:
-        ConfigError: If something was given twice, or :func:`check_arguments` refuses.
+        CheckpointError: If checkpoints cannot be written where they are to go.
+        ConfigError: If something was given twice, the device cannot do it, or :func:`check_arguments` refuses.
         MissingExtraError: If the weights are to be quantised, and bitsandbytes is not installed.
     """
     check_quantization(settings, best_device(), lora)
+    settled_precision(settings, best_device())
     settings = settings_used(settings, lora, args)
     if args is not None and output_dir is not None:
         raise ConfigError("output_dir= and args= were both given; set output_dir inside args= only.")
@@ -245,6 +252,7 @@ def check_request(
         args = training_arguments(settings, output_dir)
     if args is not None:
         check_arguments(args, resume=resume)
+        check_place(args.output_dir)
     elif resume:
         raise ConfigError("resume=True needs output_dir= (--checkpoints), the folder that keeps the checkpoints.")
 
@@ -258,8 +266,8 @@ def check_arguments(args: TrainingArguments, *, resume: bool = False, model_type
         model_type: The architecture, where it is known.
 
     Raises:
-        ConfigError: For fp16 on a CPU or with T5, a metric that is not computed, a batch size below 1, a
-            resume without a checkpoint, or a new run in the folder of an earlier one.
+        ConfigError: For fp16 on a CPU or with T5, a metric that is not computed, a batch size below 1, or
+            a new run in the folder of an earlier one.
     """
     if args.fp16 and model_type in _NOT_IN_FP16:
         raise ConfigError(
@@ -283,19 +291,11 @@ def check_arguments(args: TrainingArguments, *, resume: bool = False, model_type
             f"{args.output_dir!r} holds the checkpoints of an earlier run. Pass resume=True to go on from them, or "
             "another output_dir for a new run."
         )
-    if resume and not has_checkpoint(args.output_dir):
-        raise ConfigError(
-            f"resume=True found no checkpoint in {args.output_dir!r}. Pass the output_dir of the run to continue, "
-            "or leave resume off to start anew."
-        )
 
 
 def has_checkpoint(output_dir: str | Path | None) -> bool:
-    """Tell whether a folder holds a checkpoint that Trainer can go on from."""
-    if output_dir is None:
-        return False
-    folder = Path(output_dir)
-    return folder.is_dir() and any(path.is_dir() for path in folder.glob("checkpoint-*"))
+    """Tell whether a folder holds a checkpoint that was written to its end; one that was not may be written anew."""
+    return output_dir is not None and any(is_finished(path) for path in checkpoints_in(output_dir))
 
 
 _METRICS = ("loss", "accuracy", "precision", "recall", "f1", "f1_macro", "tpr", "fpr", "roc_auc")

@@ -49,8 +49,6 @@ class EpochTable(TrainerCallback):
 
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **kwargs: Any) -> None:
         """Add the row of this evaluation."""
-        if not state.is_world_process_zero:
-            return
         self._add({**(metrics or {}), "epoch": state.epoch}, state.global_step)
         if self.verbose:
             self._print(self.rows[-1])

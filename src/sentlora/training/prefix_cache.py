@@ -92,6 +92,8 @@ def _prefix_to_keep(
     asked = settings.cache_prefix is True
     prefix = find_prefix(model)
     reason = _obstacle(model, objective, prefix, args)
+    if settings.adapter == "full":
+        reason = "adapter='full' trains every layer, and none is frozen"
     if prefix is None or reason is not None:
         say(f"Note: cache_prefix has no effect: {reason}.", verbose=verbose and asked)
         return None

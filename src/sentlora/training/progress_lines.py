@@ -8,10 +8,7 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from sentlora.console import say
-
-# Rarely enough for a log file, and often enough to see that it goes on.
-SECONDS_BETWEEN = 30.0
+from sentlora.console import SECONDS_BETWEEN, duration, say
 
 
 class ProgressLines(TrainerCallback):
@@ -41,18 +38,3 @@ class ProgressLines(TrainerCallback):
         self._said = now
         left = (now - self._begun) / done * (state.max_steps - state.global_step)
         say(f"training: step {state.global_step:,} of {state.max_steps:,}, about {duration(left)} left")
-
-
-def duration(seconds: float) -> str:
-    """Write a time as people say it.
-
-    Examples:
-        >>> duration(42), duration(150), duration(9000)
-        ('42 s', '2 min 30 s', '2 h 30 min')
-    """
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s" if whole % 60 else f"{whole // 60} min"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"

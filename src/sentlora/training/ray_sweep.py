@@ -1,44 +1,35 @@
 """The same search with Ray Tune: many trials at a time, on one machine or on a cluster.
 
 The study stays with the process that asks for it, so proposals, pruning, the file that keeps it and the table are
-those of a search on one machine. Ray Tune hands the trials out, each to a process of its own.
+those of a search on one machine. Ray Tune hands the trials out, each to a process of its own. Where such a process is
+killed, its trial does not count, as that of an interrupted search does not, and another one tries the same.
 """
 
 from __future__ import annotations
 
-import logging
-import os
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from sentlora.console import say
-from sentlora.errors import ConfigError, MissingExtraError, NonFiniteLossError, SentloraError
+from sentlora.errors import ConfigError, NonFiniteLossError
+from sentlora.training import on_ray
 from sentlora.training.search_space import SearchSpace
 from sentlora.training.study import SearchRequest, Study
 from sentlora.training.study_file import quiet_optuna, require_optuna
 from sentlora.training.trials import RunTrial, Trial, TrialScore
 
-_ENVIRONMENT = {
-    "RAY_AIR_NEW_OUTPUT": "0",  # its own tables; our line for each trial takes their place
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # it would end the search as if all was done
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # Ray's coming default; the present one warns
-    "RAY_USAGE_STATS_ENABLED": "0",
-}
-_LOGGERS = ("ray", "ray.tune", "ray.train", "ray.data")
 _VALUE, _EPOCH, _BEST_EPOCH, _ENDED, _DIVERGED = "f1_macro", "epoch", "best_epoch", "ended", "diverged"
 _SECONDS = "seconds"
+# A trial that kills whatever process runs it would otherwise begin for ever.
+_MOST_ROUNDS_IN_VAIN = 3
 
 
 def require_ray() -> None:
     """Raise a MissingExtraError where Ray Tune is not installed."""
-    try:
-        import ray.tune  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError("ray", "ray", "A sweep with backend='ray'") from error
+    on_ray.require_ray("A sweep with backend='ray'")
 
 
 def search_with_ray(
@@ -52,7 +43,8 @@ def search_with_ray(
     """Search as :func:`sentlora.training.sweep.search` does, ``num_workers`` trials at a time.
 
     Which trials have ended when the next one is proposed depends on their speed, so with several workers two
-    searches of one seed differ.
+    searches of one seed differ. A process that is killed takes its trial with it and no other; what it tried is
+    tried again.
 
     Args:
         run_trial: As for ``search``; it is pickled, and called in other processes.
@@ -65,49 +57,73 @@ def search_with_ray(
         Every trial of the study.
 
     Raises:
-        ConfigError: If the study cannot be kept or resumed.
+        ConfigError: If the study cannot be kept or resumed, or processes are killed again and again.
         MissingExtraError: If Ray Tune or Optuna is not installed.
     """
     require_ray()
     require_optuna("A sweep with backend='ray'")
-    with quiet_optuna(), _quiet_ray(), _ray(num_workers, verbose=request.verbose) as (workers, gpus):
+    with (
+        quiet_optuna(),
+        on_ray.quiet_ray(),
+        on_ray.running_ray(num_workers, verbose=request.verbose) as (workers, gpus),
+    ):
+        processes = "1 process, which loads" if workers == 1 else f"{workers} processes, each of which loads"
+        say(f"Ray runs the trials in {processes} its libraries first.", verbose=request.verbose)
         study = Study(space, default, request)
         try:
-            if study.finished() < request.trials:
-                _tune(run_trial, study, request, workers, gpus)
+            _search(run_trial, study, request, workers, gpus)
         except KeyboardInterrupt:
             study.say_interrupted()
             raise
         return study.trials()
 
 
-def _tune(run_trial: RunTrial, study: Study, request: SearchRequest, workers: int, gpus: float) -> None:
-    from ray import tune
+def _search(run_trial: RunTrial, study: Study, request: SearchRequest, workers: int, gpus: float) -> None:
+    """Run trials until all are finished; Ray Tune is started anew for those that went with their processes."""
+    in_vain = 0
+    while (finished := study.finished()) < request.trials:
+        dead = _tune(run_trial, study, request, workers, gpus)
+        if not dead:
+            return
+        in_vain = in_vain + 1 if study.finished() == finished else 0
+        if in_vain == _MOST_ROUNDS_IN_VAIN:
+            raise ConfigError(
+                f"The processes of {len(dead)} trials died, and no trial came to its end: "
+                f"{str(dead[-1]).strip().splitlines()[0]} Most often memory is short: lower num_workers or batch_size."
+            )
 
-    proposals, stopper = _parts(study)
-    trainable = tune.with_resources(
-        tune.with_parameters(_trial, run_trial=run_trial), {"cpu": 1, "gpu": gpus / workers if gpus < workers else 1}
-    )
+
+def _tune(run_trial: RunTrial, study: Study, request: SearchRequest, workers: int, gpus: float) -> list[Exception]:
+    """Let Ray Tune run trials until the study has no more; return what is told of processes that died."""
+    from ray import tune
+    from ray.exceptions import RayActorError
+
+    running: dict[str, Any] = {}
+    proposals, rivals, faults = _parts(study, request, running)
+    trainable = tune.with_resources(tune.with_parameters(_trial, run_trial=run_trial), {"cpu": 1, "gpu": gpus})
     with tempfile.TemporaryDirectory(prefix="sentlora-ray-") as folder:
-        results = tune.Tuner(
+        tuner = tune.Tuner(
             trainable,
             tune_config=tune.TuneConfig(
                 metric=_VALUE,
                 mode="max",
                 search_alg=proposals,
-                scheduler=stopper,
+                scheduler=rivals,
                 num_samples=request.trials - study.finished() + 1,  # one may lie outside of the space
                 max_concurrent_trials=workers,
                 reuse_actors=True,  # to start a process and import torch takes longer than a small trial
             ),
-            run_config=tune.RunConfig(
-                name="sweep", storage_path=folder, verbose=0, failure_config=tune.FailureConfig(fail_fast=True)
-            ),
-        ).fit()
-    for error in results.errors:
-        cause = error.as_instanceof_cause() if hasattr(error, "as_instanceof_cause") else error
-        own = getattr(cause, "cause", cause)
-        raise own if isinstance(own, SentloraError) else cause
+            run_config=tune.RunConfig(name="sweep", storage_path=folder, verbose=0, stop=faults),
+        )
+        try:
+            errors: list[Exception] = tuner.fit().errors
+        finally:
+            for trial in running.values():  # stopped with all others, which Ray Tune tells nobody
+                study.end(trial, failed=True)
+    for error in errors:
+        if not isinstance(error, RayActorError):
+            raise on_ray.own_error(error) or error
+    return errors
 
 
 def _trial(config: Mapping[str, Any], run_trial: RunTrial) -> None:
@@ -133,12 +149,21 @@ def _trial(config: Mapping[str, Any], run_trial: RunTrial) -> None:
     report(score.value, last_epoch + 1, **{_ENDED: True, _BEST_EPOCH: score.best_epoch})
 
 
-def _parts(study: Study) -> tuple[Any, Any]:
-    """Return the two parts of Ray Tune that ask the study: what comes next, and whether a trial goes on."""
+def _parts(study: Study, request: SearchRequest, running: dict[str, Any]) -> tuple[Any, Any, Any]:
+    """Return the parts of Ray Tune that ask the study: what comes next, whether a trial goes on, and whether all do.
+
+    Args:
+        study: The study.
+        request: Whether to say something.
+        running: Filled with the trials of the study that run, by the names that Ray Tune gives them.
+    """
+    from ray import cloudpickle
+    from ray.exceptions import RayActorError
+    from ray.tune import Stopper
     from ray.tune.schedulers import FIFOScheduler
     from ray.tune.search import Searcher
 
-    running: dict[str, Any] = {}
+    faults: list[Exception | None] = []
 
     class Proposals(Searcher):
         def suggest(self, trial_id: str) -> Any:
@@ -177,46 +202,23 @@ def _parts(study: Study) -> tuple[Any, Any]:
             goes_on = study.report(own, result[_EPOCH], result[_VALUE], last=result["last"])
             return str(FIFOScheduler.CONTINUE if goes_on else FIFOScheduler.STOP)
 
-    return Proposals(metric=_VALUE, mode="max"), MedianOfTheOthers()
+        def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+            # The file of this machine: the one that Ray Tune would read is copied from it later.
+            found = trial.pickled_error_file
+            error = cloudpickle.loads(Path(found).read_bytes()) if found else None
+            if not isinstance(error, RayActorError):
+                faults.append(error)
+            elif (own := running.get(trial.trial_id)) is not None:
+                study.again(own)
+                say(f"The process of trial {own.number} died; another tries the same.", verbose=request.verbose)
 
+    class AtTheFirstFault(Stopper):
+        """A fault of the search itself would meet every trial; a process that died is no such fault."""
 
-@contextmanager
-def _ray(num_workers: int | None, *, verbose: bool = True) -> Iterator[tuple[int, float]]:
-    """Use the Ray that is running, or start one on this machine and stop it in the end."""
-    import ray
+        def __call__(self, trial_id: str, result: Any) -> bool:
+            return False
 
-    ours = not ray.is_initialized()
-    if ours:
-        say("Starting Ray …", verbose=verbose)
-        elsewhere = bool(os.environ.get("RAY_ADDRESS"))
-        size: dict[str, Any] = {} if elsewhere else {"num_cpus": num_workers, "include_dashboard": False}
-        ray.init(log_to_driver=False, logging_level=logging.ERROR, **size)
-    try:
-        there = ray.cluster_resources()
-        cpus, gpus = int(there.get("CPU", 1)), float(there.get("GPU", 0))
-        if num_workers is not None and num_workers > cpus:
-            raise ConfigError(f"num_workers={num_workers} needs as many CPUs, and Ray has {cpus}; lower it.")
-        workers = num_workers or cpus
-        processes = "1 process, which loads" if workers == 1 else f"{workers} processes, each of which loads"
-        say(f"Ray runs the trials in {processes} its libraries first.", verbose=verbose)
-        yield workers, gpus
-    finally:
-        if ours:
-            ray.shutdown()
+        def stop_all(self) -> bool:
+            return bool(faults)
 
-
-@contextmanager
-def _quiet_ray() -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in _ENVIRONMENT}
-    levels = {name: logging.getLogger(name).level for name in _LOGGERS}
-    os.environ.update({name: value for name, value in _ENVIRONMENT.items() if before[name] is None})
-    for name in _LOGGERS:
-        logging.getLogger(name).setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-        for name, level in levels.items():
-            logging.getLogger(name).setLevel(level)
+    return Proposals(metric=_VALUE, mode="max"), MedianOfTheOthers(), AtTheFirstFault()

@@ -98,12 +98,13 @@ class Study:
             return None
         if self._start is None:
             self._start = time.monotonic()
+        waiting = self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
         if not any(trial.is_default for trial in begun):
             if not self._space.holds(self._default):
                 return self._begun(self._study.ask(), dict(self._default), is_default=True)
-            if not self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+            if not waiting:
                 self._study.enqueue_trial(self._space.write(self._default), user_attrs={_DEFAULT: True})
-        elif untried is not None and len(untried) <= _RANDOM_TRIALS:
+        elif untried is not None and len(untried) <= _RANDOM_TRIALS and not waiting:
             # So few are left that proposals would mostly repeat what was tried.
             chosen = untried[self._random(due).integers(len(untried))]
             self._study.enqueue_trial(self._space.write(chosen))
@@ -221,6 +222,11 @@ class Study:
             # Another process may have begun a later trial of the same study.
             trials = sorted(self.trials(), key=lambda one: one.number == trial.number)
             self._say(progress_line(trials, self._wanted(), self._seconds_left()))
+
+    def again(self, trial: Any) -> None:
+        """Try once more what a trial tried that did not come to its end for no fault of its own."""
+        if not trial.user_attrs.get(_DEFAULT):  # which comes again by itself
+            self._study.enqueue_trial(trial.params)
 
     def say_interrupted(self) -> None:
         """Say what is kept of a search that is interrupted, and how to go on."""

@@ -2,29 +2,30 @@
 
 The subclasses here change few things of upstream: the order of rows in length-grouped batches,
 that a batch may be taken in parts, that a non-finite loss stops the run instead of being
-averaged away, and that a text-to-text model is evaluated by its scores of the labels.
+averaged away, that a CPU evaluates in float32, and that a text-to-text model is evaluated by
+its scores of the labels. What is other about checkpoints stands in `resuming`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from accelerate.data_loader import SeedableRandomSampler
 from accelerate.utils import DistributedType
 from peft.optimizers import create_loraplus_optimizer
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 from transformers import (
     EarlyStoppingCallback,
     EvalPrediction,
     PrinterCallback,
     ProgressCallback,
     Seq2SeqTrainer,
-    Trainer,
     TrainerCallback,
     TrainingArguments,
 )
@@ -36,9 +37,15 @@ from sentlora.model.objective import Features, Objective
 from sentlora.model.token_budget import tokens_of_a_pass
 from sentlora.training.arguments import seq2seq_arguments
 from sentlora.training.epoch_table import EpochTable
+from sentlora.training.even_shares import BLANK, EvenSampler, blank_of, with_blanks
 from sentlora.training.micro_batches import micro_batches
 from sentlora.training.progress_lines import ProgressLines
+from sentlora.training.resuming import ResumableTrainer
 from sentlora.training.sampler import LengthGroupedSampler
+from sentlora.training.sharding import prepare_sharding
+
+# What accelerate sets on a model that it puts under autocast.
+_AUTOCAST = ("forward", "_original_forward")
 
 # What the authors of LoRA+ recommend.
 LORA_PLUS_RATIO = 16
@@ -58,8 +65,8 @@ class EncodedRows(Dataset[dict[str, Any]]):
         return len(self.rows)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """Return one row: ``input_ids`` and ``labels``."""
-        return self.rows[index]
+        """Return one row: ``input_ids`` and ``labels``; for ``BLANK`` one that counts nowhere."""
+        return blank_of(self.rows) if index == BLANK else self.rows[index]
 
     @property
     def lengths(self) -> list[int]:
@@ -75,7 +82,7 @@ class TrainingData:
     validation: EncodedRows
 
 
-class _SentimentTrainer(Trainer):
+class _SentimentTrainer(ResumableTrainer):
     one_cycle = False
     lora_plus = False
     cut_to: int | None = None
@@ -108,20 +115,65 @@ class _SentimentTrainer(Trainer):
         self._created_lr_scheduler = True  # so that a second run in the same trainer starts a new one
         return self.lr_scheduler
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int] | None:
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         rows = train_dataset if train_dataset is not None else self.train_dataset
-        if self.args.train_sampling_strategy != "group_by_length" or not isinstance(rows, EncodedRows):
-            sampler: Sampler[int] | None = super()._get_train_sampler(train_dataset)
-            return sampler
+        strategy, several = self.args.train_sampling_strategy, self.args.world_size > 1
+        if not isinstance(rows, EncodedRows) or strategy == "batch_rebalance":
+            return super()._get_train_sampler(train_dataset)
         seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
-        batch = self.args.train_batch_size * self.args.gradient_accumulation_steps
-        return LengthGroupedSampler(rows.lengths, batch, seed)
+        batch = self.args.train_batch_size
+        order: Any
+        if strategy == "group_by_length":
+            together = batch * self.args.gradient_accumulation_steps * self.args.world_size
+            order = LengthGroupedSampler(rows.lengths, together, seed)
+        elif strategy == "random" and several:
+            order = SeedableRandomSampler(rows, data_seed=seed)  # which accelerate takes for upstream's
+        else:
+            order = super()._get_train_sampler(train_dataset)
+        return order if self.args.dataloader_drop_last else self._evenly(order, batch)
+
+    def _evenly(self, order: Any, batch: int) -> Any:
+        return EvenSampler(order, batch * self.args.world_size) if self.args.world_size > 1 else order
 
     def _get_eval_sampler(self, eval_dataset: Any) -> Any:
-        if isinstance(eval_dataset, EncodedRows) and self.args.world_size <= 1:
+        if isinstance(eval_dataset, EncodedRows):
             # Similar lengths side by side need little padding; the figures do not depend on the order.
-            return np.argsort(eval_dataset.lengths, kind="stable")[::-1].tolist()
+            order = np.argsort(eval_dataset.lengths, kind="stable")[::-1].tolist()
+            return self._evenly(order, self.args.eval_batch_size)
         return super()._get_eval_sampler(eval_dataset)
+
+    def evaluation_loop(
+        self,
+        dataloader: Any,
+        description: str,
+        prediction_loss_only: bool | None = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> Any:
+        # A Seq2SeqTrainer would count what fills up the last batch of several processes.
+        self.gather_function = self.accelerator.gather_for_metrics
+        # The epoch is chosen, and a threshold, by the scores that `predict` gives.
+        on_cpu = self.args.device.type == "cpu"
+        with self._in_full_precision() if on_cpu else nullcontext():
+            return super().evaluation_loop(
+                dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix
+            )
+
+    @contextmanager
+    def _in_full_precision(self) -> Iterator[None]:
+        """Take the model out of the autocast that accelerate has put around its forward pass."""
+        own: dict[str, Any] = self.model.__dict__
+        around = {name: value for name, value in own.items() if name in _AUTOCAST}
+        self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
+        try:
+            yield
+        finally:
+            own.update(around)
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        # What FSDP goes on from is written with the optimizer; peft cannot write weights that are shared out.
+        if not self.is_fsdp_enabled:
+            super().save_model(output_dir, _internal_call)
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
         parts = [inputs]
@@ -141,6 +193,10 @@ class _SentimentTrainer(Trainer):
                 + (", or train without fp16." if self.args.fp16 else ", or look for broken rows in the data.")
             )
         return loss
+
+    def _get_num_items_in_batch(self, batch_samples: list[Any], device: Any) -> Any:
+        # Validation gathers the mean of each process, row by row: with the items of all, it would be none of its rows.
+        return super()._get_num_items_in_batch(batch_samples, device) if torch.is_grad_enabled() else None
 
     def _may_cut(self, model: Any) -> bool:
         """Tell whether several passes make one step; where weights are sharded, processes must pass equally often."""
@@ -179,7 +235,7 @@ def build_trainer(
     cut_to: int | None = None,
     callbacks: Sequence[TrainerCallback] = (),
     verbose: bool = True,
-) -> tuple[Trainer, EpochTable]:
+) -> tuple[ResumableTrainer, EpochTable]:
     """Build the Trainer of a run.
 
     Args:
@@ -212,7 +268,7 @@ def build_trainer(
         ours.append(EarlyStoppingCallback(early_stopping_patience=early_stopping))
     parts: dict[str, Any] = {
         "model": model,
-        "data_collator": objective.collate,
+        "data_collator": with_blanks(objective.collate),
         "train_dataset": data.train,
         "eval_dataset": data.validation,
         "compute_metrics": compute_metrics,
@@ -227,6 +283,7 @@ def build_trainer(
         trainer.objective = objective
     else:
         trainer = _SentimentTrainer(**parts, args=args)
+    prepare_sharding(trainer)
     trainer.one_cycle, trainer.lora_plus, trainer.cut_to = one_cycle, lora_plus, cut_to
     trainer.remove_callback(PrinterCallback)  # it would print the raw log dictionaries beside our table
     if trainer.pop_callback(ProgressCallback) is not None:
@@ -269,7 +326,7 @@ def weighted_loss(
             reduction="none",
         ).view(labels.shape)
         if weights is not None:
-            of_rows = weights.to(losses.device)[labels if class_ids is None else class_ids(labels)]
+            of_rows = weights.to(losses.device)[(labels if class_ids is None else class_ids(labels)).clamp(min=0)]
             losses = losses * of_rows.view(-1, *[1] * (losses.dim() - 1))
         # Divided by items, not by the weights that happen to be in this batch: a micro-batch of
         # only rare rows would otherwise lose its extra weight.
@@ -279,8 +336,8 @@ def weighted_loss(
 
 
 def _items(labels: torch.Tensor) -> torch.Tensor:
-    """Count what a loss is the mean of: rows, or answer tokens."""
-    return (labels != IGNORED).sum()
+    """Count what a loss is the mean of: rows, or answer tokens; 1 in a batch of blank rows, whose loss is 0."""
+    return (labels != IGNORED).sum().clamp(min=1)
 
 
 def class_weight_tensor(
