@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sentlora import processes
+from sentlora.data.file_texts import CHUNK_ROWS, find_texts_of_file
 from sentlora.inference.decision import check_abstention
-from sentlora.inference.file_scoring import CHUNK_ROWS, find_texts_of_file, score_file
+from sentlora.inference.file_scoring import score_file
 from sentlora.inference.fitted import FittedClassifier
 from sentlora.inference.tables import check_output
 
@@ -55,6 +57,7 @@ class Scoring(FittedClassifier):
             1000000
         """
         self.check_fitted()
+        processes.check_alone("predict_file")
         check_output(Path(output), Path(path))
         if abstain_below is not None:
             check_abstention(abstain_below)

@@ -201,6 +201,18 @@ def frame(**columns: list[Any]) -> pd.DataFrame:
             "In the split 'test': The label 'neutral' in column 'label', row 0, is not one of: 0 = negative, 1",
         ),
         ({"train": FRAME, "test": frame(text=["a"])}, {}, "In the split 'test': Expected a label column"),
+        (
+            frame(text=["a", "b", "c", "d"], label=["positive ", "negative", "Positive", "Positive"]),
+            {},
+            "In column 'label' of 'train': The labels 'Positive' (2 rows) and 'positive ' (1 row) differ in case or "
+            "spaces only, and would be classes of their own. Write them alike (in pandas: "
+            "frame['label'].str.strip().str.lower()); if they are different classes, pass labels=[...] with",
+        ),
+        (
+            {"train": FRAME, "test": frame(text=["a"], label=["Positive"])},
+            {},
+            "It differs from 'positive' in case or spaces only: write it like that (rows count from 0).",
+        ),
         ({"val": FRAME, "dev": FRAME}, {}, "Two splits mean the same; found the splits ['val', 'dev']"),
         ({"text": ["a"], "label": [0, 1]}, {}, "Expected columns of equal length; found {'text': 1, 'label': 2}"),
         ({}, {}, "Expected a text column"),

@@ -94,7 +94,7 @@ def test_lone_surrogates_in_json_are_repaired(tmp_path: Path) -> None:
         ("a.csv", b"PK\x03\x04rest", "found a zip archive or an Excel workbook"),
         ("a.csv", b'{"text": "a", "label": 1}\n', "ends in .csv, but its content is not that; found JSON"),
         ("a.tsv", b"\xff\xfea\x00", "found UTF-16 text"),
-        ("a.csv", b"text,label\na\x00,1\n", "found binary data"),
+        ("a.csv", b"text,label\na\x00,1\n", "and holds a NUL byte in line 2, as binary data do. If it is a text file,"),
         (
             "a.parquet",
             b"text,label\na,1\n",

@@ -42,6 +42,7 @@ GAPS = {"i": [1, 2, 3, None, 5], "b": [True, False, True, True, None], "t": ["a"
         ("windows.csv", "\ufeffid , text\r\n1,good\r\n2,b\r\n3,c\r\n"),
         ("same.csv", "text,text,\n1,2,3\n1,2,3\n1,2,3\n"),
         ("blank.csv", "\n\nid,text\n1,2\n\n3,4\n5,6\n"),
+        ("one.csv", '\n\ntext\r\ngood\r\n\r\n"a\n\nb"\r\nbad\n\n'),
         ("tabs.tsv", 'id\ttext\n1\t"a, b"\n2\tc\n3\td\n'),
         ("late.jsonl", '{"a":1}\n\n{"b":"x","a":null}\n{"a":2.5}\n{"c":[1]}'),
         ("list.json", '[{"a":1},{"a":2},{"b":3}]'),
@@ -135,3 +136,10 @@ def test_a_file_is_not_held_in_memory(write: Any, monkeypatch: pytest.MonkeyPatc
     parts = found.parts(7, start=4000)
     assert next(parts).index.tolist() == [4000, 4001, 4002, 4003]
     assert next(parts).index[0] == 4004
+
+
+def test_a_blank_line_of_one_column_is_a_row_and_a_nul_byte_has_a_line(write: Any) -> None:
+    assert read_table(write("one.csv", "text\ngood\n\nbad\n"))["text"].tolist() == ["good", "", "bad"]
+    path = write("odd.csv", "text,label\ngood,1\nb\x00d,0\n")
+    with pytest.raises(DataError, match="holds a NUL byte in line 3"):
+        look_through(path, 10)

@@ -12,12 +12,13 @@ import pytest
 import torch
 
 from sentlora import SentimentLoRA
+from sentlora.data.file_texts import find_texts_of_file
 from sentlora.data.files import read_table
 from sentlora.data.headers import UsualColumns
 from sentlora.data.prompts import Prompt
 from sentlora.errors import ConfigError, DataError
 from sentlora.inference import file_scoring
-from sentlora.inference.file_scoring import find_texts_of_file, identity_of
+from sentlora.inference.file_scoring import identity_of
 from sentlora.inference.tables import predictions, write_table
 
 SUFFIXES = [".csv", ".tsv", ".jsonl", ".parquet"]
@@ -303,7 +304,7 @@ def test_a_run_goes_on_with_nothing_else(fitted: SentimentLoRA, reviews: Path, t
 def test_a_file_that_grows_while_it_is_read_is_told(
     fitted: SentimentLoRA, reviews: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own = file_scoring.find_texts_of_file
+    own = find_texts_of_file
 
     def then_grown(*given: Any, **named: Any) -> Any:
         found = own(*given, **named)

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +144,14 @@ def test_what_needs_torch_weights_says_what_to_do(graph: Path, fitted: Sentiment
     with pytest.raises(AdapterFolderError, match=r"holds an exported model and no adapter\. Push the adapter folder"):
         stage(graph, tmp_path / "staged", "me/onnx")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_threads_may_share_a_graph(graph: Path, held_out_reviews: pd.DataFrame) -> None:
+    clf, texts = SentimentLoRA.load(graph, verbose=False), held_out_reviews["text"].tolist()
+    expected = clf.predict_proba(texts)
+    with ThreadPoolExecutor(16) as pool:
+        for i, found in enumerate(pool.map(lambda i: clf.predict_proba(texts[i % 4 :: 4]), range(16))):
+            np.testing.assert_allclose(found, expected[i % 4 :: 4], rtol=0, atol=1e-5)
 
 
 # --- int8 ------------------------------------------------------------------------------------
@@ -302,7 +311,7 @@ def test_no_link_is_followed_for_weights(graph: Path, tmp_path: Path) -> None:
         SentimentLoRA.load(folder)
     (tmp_path / "secret").write_text("mine")
     (folder / "model.onnx.data").symlink_to(tmp_path / "secret")
-    with pytest.raises(AdapterFolderError, match="keeps weights in"):
+    with pytest.raises(AdapterFolderError, match=r"model\.onnx\.data is a link to .*secret', which leads out"):
         SentimentLoRA.load(folder)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import sys
 import threading
 import time
@@ -388,6 +389,31 @@ def test_threads_may_share_a_loaded_classifier(saved: Path, held_out_reviews: pd
     parts = [texts[i::4] for i in range(4)] * 4  # of different lengths, so that their batches differ
     for i, found in enumerate(in_threads(16, lambda i: clf.predict_proba(parts[i]))):
         np.testing.assert_allclose(found, expected[i % 4 :: 4], rtol=0, atol=1e-5)
+
+
+def test_threads_may_share_a_classifier_that_writes_its_answers(fitted_t5: SentimentLoRA, texts: list[str]) -> None:
+    writing = copy.copy(fitted_t5)
+    writing.decode = "generate"
+    ways = [fitted_t5.predict_proba, lambda part: writing.answers(part)]
+    expected = [way(texts) for way in ways]
+    for i, found in enumerate(in_threads(8, lambda i: ways[i % 2](texts[i::8] + texts[: i + 1]))):
+        there = np.concatenate([expected[i % 2][i::8], expected[i % 2][: i + 1]])
+        np.testing.assert_allclose(found, there, rtol=0, atol=1e-5)
+
+
+def test_no_call_leaves_anything_behind_for_the_next(fitted: SentimentLoRA, held_out_reviews: pd.DataFrame) -> None:
+    texts = held_out_reviews["text"].tolist()
+    expected = fitted.predict_proba(texts)
+    report = fitted.evaluate(held_out_reviews)
+    fitted.predict_proba(["good " * 500, "", "x"])  # cut to the length of the model, empty, unknown
+    fitted.decision_function(texts[:3])
+    shuffled = held_out_reviews.sample(frac=1, random_state=3)
+    np.testing.assert_allclose(fitted.predict_proba(shuffled["text"]), expected[shuffled.index], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(np.concatenate(list(map(fitted.predict_proba, texts[:20]))), expected[:20], atol=1e-5)
+    again = fitted.evaluate(shuffled)
+    names = ("accuracy", "f1", "f1_macro", "mcc", "roc_auc")
+    assert [again[name] for name in names] == pytest.approx([report[name] for name in names], abs=1e-5)
+    assert fitted.predict(texts[0]).tolist() == fitted.predict(texts)[:1].tolist()
 
 
 # --- from scores to labels -------------------------------------------------------------------

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sentlora.data.file_texts import find_texts
 from sentlora.data.files import read_table
 from sentlora.data.headers import UsualColumns
 from sentlora.data.parts import look_through
@@ -16,7 +17,6 @@ from sentlora.data.prompts import Prompt
 from sentlora.errors import ConfigError, DataError
 from sentlora.inference.tables import (
     check_output,
-    find_texts,
     lines_in_parts,
     lines_of,
     predictions,

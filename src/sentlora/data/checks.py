@@ -101,15 +101,27 @@ def say_empty(texts: Iterable[str], *, verbose: bool = True) -> None:
         texts: Checked texts.
         verbose: Print nothing when false.
     """
+    if (note := note_of_empty(texts)) is not None:
+        say(note, verbose=verbose)
+
+
+def note_of_empty(texts: Iterable[str]) -> str | None:
+    """Return the line that says how many texts have nothing in them; None when there are none.
+
+    Examples:
+        >>> note_of_empty(["fine", " "])
+        'Note: 1 of 2 texts is empty (row 1); kept as is.'
+    """
     total = 0
     empty = []
     for total, text in enumerate(texts, start=1):
         if not text or text.isspace():
             empty.append(total - 1)
-    if empty:
-        rows = ", ".join(str(row) for row in empty[:_SHOWN_ROWS]) + (", ..." if len(empty) > _SHOWN_ROWS else "")
-        are, row = ("is", "row") if len(empty) == 1 else ("are", "rows")
-        say(f"Note: {len(empty):,} of {total:,} texts {are} empty ({row} {rows}); kept as is.", verbose=verbose)
+    if not empty:
+        return None
+    rows = ", ".join(str(row) for row in empty[:_SHOWN_ROWS]) + (", ..." if len(empty) > _SHOWN_ROWS else "")
+    are, row = ("is", "row") if len(empty) == 1 else ("are", "rows")
+    return f"Note: {len(empty):,} of {total:,} texts {are} empty ({row} {rows}); kept as is."
 
 
 def read_texts(

@@ -7,13 +7,15 @@ import io
 import json
 import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from sentlora.data.parquet import read_parquet
+from sentlora.data.text import first_line, replace_lone_surrogates
 from sentlora.errors import DataError
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
@@ -75,10 +77,10 @@ def read_table(path: str | Path) -> pd.DataFrame:
     content = path.read_bytes()
     check_beginning(path, content)
     if path.suffix.lower() == ".parquet":
-        return _read_parquet(path, content)
+        return read_parquet(path, content)
     text = _decode(path, content)
     if "\x00" in text:
-        raise mismatch(path, "binary data")
+        raise nul_byte(path, text.count("\n", 0, text.index("\x00")) + 1)
     return _read_delimited(path, text) if path.suffix.lower() in UNTYPED_SUFFIXES else _read_json(path, text)
 
 
@@ -109,7 +111,7 @@ def check_beginning(path: Path, content: bytes) -> None:
         DataError: If so.
     """
     if not content.strip():
-        raise DataError(f"The file {path.name!r} is empty; expected rows with a text and a label.")
+        raise DataError(f"The file {path.name!r} is empty; expected rows of texts.")
     found = next((what for magic, what in _MAGIC.items() if content.startswith(magic)), None)
     if path.suffix.lower() == ".parquet":
         if found != "Parquet":
@@ -146,22 +148,6 @@ def typed_labels(cells: Sequence[Any]) -> list[Any]:
     return list(stripped)
 
 
-def _read_parquet(path: Path, content: bytes) -> pd.DataFrame:
-    with parquet_faults(path):
-        return pd.read_parquet(io.BytesIO(content)).reset_index(drop=True)
-
-
-@contextmanager
-def parquet_faults(path: Path) -> Iterator[None]:
-    """Turn what reading a damaged Parquet file raises into a DataError."""
-    try:
-        yield
-    except (ValueError, OSError) as error:
-        raise DataError(
-            f"The Parquet file {path.name!r} is damaged or cut off: {_line(error)}. Write it again."
-        ) from error
-
-
 def _decode(path: Path, content: bytes) -> str:
     try:
         return content.decode("utf-8-sig")
@@ -174,8 +160,8 @@ def not_utf8(path: Path, byte: int, position: int, line: int) -> DataError:
     """Return the error of a byte that cannot be decoded, at a position counted from 0, in a line counted from 1."""
     return DataError(
         f"The file {path.name!r} is not UTF-8: byte 0x{byte:02x} at position {position:,}, "
-        f"in line {line:,}, cannot be decoded. Save it as UTF-8, or read it yourself and pass the DataFrame, "
-        f'for instance pandas.read_csv({path.name!r}, encoding="cp1252").'
+        f"in line {line:,}, cannot be decoded. Save it as UTF-8; or, in Python, read it yourself and pass the "
+        f'DataFrame, for instance pandas.read_csv({path.name!r}, encoding="cp1252").'
     )
 
 
@@ -198,8 +184,8 @@ def delimiter_of(path: Path, header: str) -> str:
         if other is not None:
             raise DataError(
                 f"The file {path.name!r} ends in {path.suffix}, which is separated by {_DELIMITERS[delimiter]}; found "
-                f"a first line separated by {_DELIMITERS[other]}: {header[:80]!r}. Rename the file, or read it "
-                f"yourself and pass the DataFrame: pandas.read_csv({path.name!r}, sep={other!r})."
+                f"a first line separated by {_DELIMITERS[other]}: {header[:80]!r}. Rename the file; or, in "
+                f"Python, read it yourself and pass the DataFrame: pandas.read_csv({path.name!r}, sep={other!r})."
             )
     return delimiter
 
@@ -207,8 +193,22 @@ def delimiter_of(path: Path, header: str) -> str:
 def _read_delimited(path: Path, text: str) -> pd.DataFrame:
     delimiter = delimiter_of(path, text.lstrip().split("\n", 1)[0])
     with delimited_faults(path, delimiter, lambda: io.StringIO(text)):
-        frame = pd.read_csv(io.StringIO(text), sep=delimiter, **AS_STRINGS)
+        blank = blank_lines(io.StringIO(text), delimiter)
+        frame = pd.read_csv(io.StringIO(text), sep=delimiter, **AS_STRINGS, **blank)
     return checked_cells(path, frame)
+
+
+def blank_lines(lines: Iterable[str], delimiter: str) -> dict[str, Any]:
+    """Return what pandas is told of blank lines: in a file of one column such a line is a row, with an empty text.
+
+    Args:
+        lines: Of a CSV or TSV file; read up to the first that is not blank.
+        delimiter: What separates its cells.
+    """
+    for number, line in enumerate(lines):
+        if line.strip():
+            return {} if delimiter in line else {"skip_blank_lines": False, "skiprows": number}
+    return {}
 
 
 @contextmanager
@@ -227,8 +227,8 @@ def delimited_faults(path: Path, delimiter: str, lines: Callable[[], Iterable[st
             yield
     except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError) as error:
         raise DataError(
-            f"The file {path.name!r} cannot be read as {path.suffix}: {_line(error)}{_longer_row(lines(), delimiter)}. "
-            "Put texts that hold the separator or a line break in double quotes."
+            f"The file {path.name!r} cannot be read as {path.suffix}: {first_line(error)}"
+            f"{_longer_row(lines(), delimiter)}. Put texts that hold the separator or a line break in double quotes."
         ) from error
 
 
@@ -255,16 +255,19 @@ def checked_cells(path: Path, frame: pd.DataFrame, first_row: int = 0) -> pd.Dat
 def _longer_row(lines: Iterable[str], delimiter: str) -> str:
     """Name the first row with more cells than the header, where there is one."""
     rows = csv.reader(lines, delimiter=delimiter)
-    cells = len(next(rows, []))
-    for row in rows:
-        if len(row) > cells:
-            return f" (line {rows.line_num} has {len(row)} cells, the first line {cells})"
+    try:
+        cells = len(next(rows, []))
+        for row in rows:
+            if len(row) > cells:
+                return f" (line {rows.line_num} has {len(row)} cells, the first line {cells})"
+    except csv.Error:
+        pass  # it has faults that stop this reader, too; those of pandas are told
     return ""
 
 
 def _check_quotes(path: Path, frame: pd.DataFrame, first_row: int) -> None:
-    for column in frame.columns:
-        swallowed = frame[column].str.contains(r"\t.*\n|\n.*\t", regex=True, na=False)
+    for column, cells in frame.items():  # two columns may have one name
+        swallowed = cells.str.contains(r"\t.*\n|\n.*\t", regex=True, na=False)
         if swallowed.any():
             raise DataError(
                 f"In {path.name!r}, row {first_row + int(swallowed.argmax()):,}, the cell of column {column!r} holds "
@@ -282,10 +285,12 @@ def _read_json(path: Path, text: str) -> pd.DataFrame:
         if isinstance(content, list) and all(isinstance(row, dict) for row in content):
             return objects(content)
         if isinstance(content, dict) and len({_size(column) for column in content.values()}) == 1:
+            if not all(map(_size, content.values())):
+                return objects([content])  # the only row
             columns = {
                 name: list(column.values() if isinstance(column, dict) else column) for name, column in content.items()
             }
-            return objects(columns if all(map(_size, content.values())) else [content])
+            return objects(columns)
         raise DataError(
             f"Expected a list of objects in {path.name!r}; found {_looks_like(text.encode()[:200])} of another shape."
         )
@@ -313,11 +318,11 @@ def rows_of_json(path: Path, lines: Iterable[str], head: bytes) -> Iterator[dict
             continue
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             if none_yet:
                 raise mismatch(path, _looks_like(head)) from error
             raise DataError(
-                f"Line {number:,} of {path.name!r} is not valid JSON: {_line(error)}. Correct the line."
+                f"Line {number:,} of {path.name!r} is not valid JSON: {first_line(error)}. Correct the line."
             ) from error
         if not isinstance(row, dict):
             raise DataError(
@@ -329,9 +334,24 @@ def rows_of_json(path: Path, lines: Iterable[str], head: bytes) -> Iterator[dict
 
 
 def objects(rows: Any) -> pd.DataFrame:
-    """Make a table of objects, each value as it is."""
+    """Make a table of objects, each value as it is.
+
+    Args:
+        rows: A list of objects, or a mapping from names to columns.
+
+    Raises:
+        DataError: If two names differ in lone surrogates only.
+    """
     # Arrow strings, which pandas would choose, cannot hold the lone surrogates that JSON escapes may write.
-    return pd.DataFrame(rows, dtype=object)
+    valid = _valid_names(rows) if isinstance(rows, Mapping) else [_valid_names(row) for row in rows]
+    return pd.DataFrame(valid, dtype=object)
+
+
+def _valid_names(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    valid = {replace_lone_surrogates(name): value for name, value in row.items()}
+    if len(valid) < len(row):
+        raise DataError(f"Two columns are called alike but for what is no valid text; found {list(row)}. Rename one.")
+    return valid
 
 
 def _size(column: Any) -> int:
@@ -343,7 +363,7 @@ def _is_json(text: str) -> bool:
         return False
     try:
         json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True
 
@@ -358,13 +378,18 @@ def _looks_like(content: bytes) -> str:
     )
 
 
+def nul_byte(path: Path, line: int) -> DataError:
+    """Return the error of a text file that holds a NUL byte, in a line counted from 1."""
+    return DataError(
+        f"The file {path.name!r} ends in {path.suffix}, and holds a NUL byte in line {line:,}, as binary data do. If "
+        f"it is a text file, take the byte out (tr -d '\\000' < {path.name} > clean{path.suffix}); else give the file "
+        "the suffix of its content."
+    )
+
+
 def mismatch(path: Path, found: str) -> DataError:
     """Return the error of a file whose content is not what its suffix says."""
     return DataError(
         f"The file {path.name!r} ends in {path.suffix}, but its content is not that; found {found}. "
-        "Give the file the suffix of its content, or read it yourself and pass a DataFrame."
+        "Give the file the suffix of its content; or, in Python, read it yourself and pass a DataFrame."
     )
-
-
-def _line(error: BaseException) -> str:
-    return str(error).strip().split("\n", 1)[0].rstrip(".")

@@ -35,23 +35,25 @@ class UsualColumns:
     Attributes:
         text: The column of the texts, where it had to be named.
         label: The column of the labels, likewise.
+        others: Those of other classifiers, which are tried next.
     """
 
     text: str | None = None
     label: str | None = None
+    others: tuple[UsualColumns, ...] = ()
 
     @property
     def texts(self) -> tuple[str, ...]:
         """The names of a column of texts, in the order in which they are tried."""
-        return (*_lowered(self.text), *TEXT_COLUMNS)
+        return (*_lowered(self.text), *(name for one in self.others for name in _lowered(one.text)), *TEXT_COLUMNS)
 
     @property
     def labels(self) -> tuple[str, ...]:
         """The names of a column of labels, likewise."""
-        return (*_lowered(self.label), *LABEL_COLUMNS)
+        return (*_lowered(self.label), *(name for one in self.others for name in _lowered(one.label)), *LABEL_COLUMNS)
 
 
-_NONE_USUAL = UsualColumns()
+NONE_USUAL = UsualColumns()
 
 
 def find_columns(
@@ -59,7 +61,7 @@ def find_columns(
     is_texty: Callable[[str], bool],
     text_column: str | None,
     label_column: str | None,
-    usual: UsualColumns = _NONE_USUAL,
+    usual: UsualColumns = NONE_USUAL,
 ) -> tuple[str, str]:
     """Decide which column holds the texts and which the labels.
 
@@ -143,7 +145,7 @@ def find_fields(
 
 
 def find_label_column(
-    columns: Sequence[str], label_column: str | None, fields: Collection[str], usual: UsualColumns = _NONE_USUAL
+    columns: Sequence[str], label_column: str | None, fields: Collection[str], usual: UsualColumns = NONE_USUAL
 ) -> str:
     """Decide which column holds the labels, where the texts are made of fields.
 
@@ -171,7 +173,7 @@ def find_label_column(
     return label
 
 
-def find_text_column(frame: pd.DataFrame, text_column: str | None = None, usual: UsualColumns = _NONE_USUAL) -> str:
+def find_text_column(frame: pd.DataFrame, text_column: str | None = None, usual: UsualColumns = NONE_USUAL) -> str:
     """Decide which column holds the texts of a table without labels.
 
     Args:

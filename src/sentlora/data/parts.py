@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sentlora.data.files import (
     AS_STRINGS,
+    blank_lines,
     check_beginning,
     check_is_table,
     checked_cells,
     delimited_faults,
     delimiter_of,
-    mismatch,
     not_utf8,
+    nul_byte,
     objects,
-    parquet_faults,
     read_table,
     rows_of_json,
 )
 from sentlora.data.headers import is_texty
+from sentlora.data.parquet import frame_of_parquet, parquet_faults
 from sentlora.data.text import replace_lone_surrogates
 from sentlora.errors import DataError
 
@@ -68,6 +70,45 @@ class FileOfRows:
             if part.index.stop > start or not self.n_rows:
                 rest = part[max(0, start - part.index.start) :]
                 yield _repaired(rest.reindex(columns=self.columns.columns).astype(self.columns.dtypes))
+
+    def arrow_schema(self, rows: int, *, remedy: str = "Make one kind of them.") -> pa.Schema:
+        """Return the columns with their types in Arrow, by one more look at all rows.
+
+        Args:
+            rows: That are held in memory at a time.
+            remedy: What to do where that cannot be, for the error.
+
+        Raises:
+            DataError: If a column holds values of several kinds.
+        """
+        return joined_schemas(
+            (pa.Schema.from_pandas(part, preserve_index=False).remove_metadata() for part in self.parts(rows)),
+            f"{self.path.name!r}",
+            remedy,
+        )
+
+
+def joined_schemas(schemas: Iterable[pa.Schema], where: str, remedy: str = "Make one kind of them.") -> pa.Schema:
+    """Return the columns of all tables, each with the type that holds all its values.
+
+    Args:
+        schemas: The columns of each table.
+        where: What the tables are, for the error.
+        remedy: What to do then, for the error.
+
+    Raises:
+        DataError: If no type holds them.
+    """
+    whole: list[pa.Schema] = []
+    try:
+        for schema in schemas:
+            whole = [pa.unify_schemas([*whole, schema], promote_options="permissive")]
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise DataError(
+            f"A column of {where} holds values of several kinds, which Parquet cannot: "
+            f"{str(error).splitlines()[0]}. {remedy}"
+        ) from error
+    return whole[0] if whole else pa.schema([])
 
 
 def look_through(path: str | Path, rows: int) -> FileOfRows:
@@ -154,7 +195,7 @@ def _check_encoding(path: Path) -> None:
         while block:
             block = file.read(_BLOCK)
             if b"\x00" in block:
-                raise mismatch(path, "binary data")
+                raise nul_byte(path, lines + block.count(b"\n", 0, block.index(b"\x00")) + 1)
             waiting = len(decoder.getstate()[0])  # the beginning of a character that the last block ends with
             try:
                 decoder.decode(block, final=not block)
@@ -170,11 +211,13 @@ def _delimited_parts(path: Path, rows: int) -> Iterator[pd.DataFrame]:
     _check_encoding(path)
     with path.open(encoding="utf-8-sig", newline="\n") as lines:
         header = next((line for line in lines if line.strip()), "")
-    delimiter = delimiter_of(path, header)
+        delimiter = delimiter_of(path, header)
+        lines.seek(0)
+        blank = blank_lines(lines, delimiter)
     row = 0
     with path.open(encoding="utf-8-sig", newline="") as text, path.open(encoding="utf-8-sig", newline="") as again:
         with delimited_faults(path, delimiter, lambda: again):
-            reader = pd.read_csv(text, sep=delimiter, chunksize=rows, **AS_STRINGS)
+            reader = pd.read_csv(text, sep=delimiter, chunksize=rows, **AS_STRINGS, **blank)
         while True:
             with delimited_faults(path, delimiter, lambda: again):
                 part = next(reader, None)
@@ -190,22 +233,30 @@ def _json_parts(path: Path, rows: int) -> Iterator[pd.DataFrame]:
         head = file.read(_HEAD)
     with path.open(encoding="utf-8-sig", newline="\n") as lines:
         found = rows_of_json(path, lines, head)
+        yield objects([])
         while part := list(islice(found, rows)):
             yield objects(part)
 
 
 def _parquet_parts(path: Path, rows: int) -> Iterator[pd.DataFrame]:
     with parquet_faults(path), pq.ParquetFile(path) as file:
-        empty = file.schema_arrow.empty_table().to_pandas()
-    yield empty.reset_index(drop=True)
+        empty = frame_of_parquet(file.schema_arrow.empty_table())
+    yield empty
     with pq.ParquetFile(path) as file:
-        batches = file.iter_batches(rows)
+        batches, left = file.iter_batches(rows), file.metadata.num_rows
         while True:
             with parquet_faults(path):
                 batch = next(batches, None)
-            if batch is None:
-                return
-            yield batch.to_pandas().reset_index(drop=True)
+                if batch is None and left:
+                    raise ValueError(f"{left:,} of its {file.metadata.num_rows:,} rows are not there")
+                if batch is None:
+                    return
+                left -= len(batch)
+                # A batch comes without the notes of pandas on the types of the columns.
+                part = frame_of_parquet(
+                    pa.Table.from_batches([batch]).replace_schema_metadata(file.schema_arrow.metadata)
+                )
+            yield part
 
 
 def _sliced(path: Path, rows: int) -> Iterator[pd.DataFrame]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
@@ -116,10 +117,29 @@ def _map_of(tables: Mapping[str, Table], labels: Any) -> LabelMap:
         found = LabelMap.from_values(
             table.labels if table.names is None else [_name(table.names, label) for label in table.labels]
         )
+        if table.names is None:
+            _refuse_alike(table.labels)
     except LabelError as error:
         raise LabelError(f"In column {table.label_column!r} of {name!r}: {error}") from None
     # The names that the data bring along have an order, and may include a class that no row has.
     return found if table.names is None else LabelMap(names=table.names)
+
+
+def _refuse_alike(labels: Sequence[Any]) -> None:
+    """Refuse labels that differ in case or spaces only: they would be two classes, and most often are one, mistyped."""
+    forms: dict[str, Counter[str]] = {}
+    for label in labels:
+        if isinstance(label, str):
+            forms.setdefault(" ".join(label.split()).casefold(), Counter())[str(label)] += 1
+    for counts in forms.values():
+        if len(counts) < 2:
+            continue
+        shown = " and ".join(f"{label!r} ({n:,} {'row' if n == 1 else 'rows'})" for label, n in counts.most_common())
+        raise LabelError(
+            f"The labels {shown} differ in case or spaces only, and would be classes of their own. Write them alike "
+            "(in pandas: frame['label'].str.strip().str.lower()); if they are different classes, pass labels=[...] "
+            "with every class."
+        )
 
 
 def _encoded(name: str, table: Table, label_map: LabelMap, verbose: bool) -> Any:

@@ -109,3 +109,13 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
     lowered = {other.lower(): other for other in names}
     near = difflib.get_close_matches(name.lower(), list(lowered), n=1)
     return lowered[near[0]] if near else None
+
+
+def first_line(error: BaseException) -> str:
+    r"""Return the first line of what an error of another library says, without the full stop.
+
+    Examples:
+        >>> first_line(ValueError("No such type.\nSee the manual."))
+        'No such type'
+    """
+    return str(error).strip().split("\n", 1)[0].rstrip(".")

@@ -17,6 +17,7 @@ from sentlora.inference.decision import decide, softmax
 from sentlora.inference.predictor import Predictor
 from sentlora.model import backbone
 from sentlora.model.adapter import attach, upstream_warnings_silenced
+from sentlora.model.architectures import base_of, runs_own_code
 from sentlora.model.objective import Objective
 from sentlora.model.quantization import is_quantized
 
@@ -233,7 +234,10 @@ def scores_of(model: Any, objective: Objective, texts: list[str]) -> np.ndarray:
 
 
 def _on_full_precision(model: Any, config: SentimentConfig) -> Any:
-    base = backbone.load_base(config.base_model, config.labels, revision=config.base_revision)
+    trusted = runs_own_code(base_of(model).config)
+    base = backbone.load_base(
+        config.base_model, config.labels, revision=config.base_revision, trust_remote_code=trusted
+    )
     adapted = attach(base, model.peft_config[model.active_adapter])
     set_peft_model_state_dict(adapted, get_peft_model_state_dict(model))
     return adapted.to(backbone.best_device())

@@ -6,7 +6,6 @@ import copy
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,70 +15,12 @@ import torch
 from peft import get_peft_model_state_dict
 
 from sentlora.console import progress_bar, say
-from sentlora.data.checks import say_empty, strings_of
-from sentlora.data.headers import UsualColumns
-from sentlora.data.parts import FileOfRows, look_through
-from sentlora.data.prompts import Prompt
-from sentlora.data.rows import texts_of
-from sentlora.errors import ConfigError, DataError
+from sentlora.data.file_texts import CHUNK_ROWS, TextsOfFile, digest_of
+from sentlora.errors import DataError
 from sentlora.inference.decision import check_abstention
 from sentlora.inference.fitted import FittedClassifier
-from sentlora.inference.tables import check_new_columns, check_output, find_texts, predictions
+from sentlora.inference.tables import check_new_columns, check_output, predictions
 from sentlora.inference.unfinished import Unfinished
-
-# So many rows are lost at most when a run is cut off. With fewer, texts of one length are harder to put together.
-CHUNK_ROWS = 4096
-_BLOCK = 1 << 20
-
-
-@dataclass(frozen=True)
-class TextsOfFile:
-    """A file whose texts were found and checked.
-
-    Attributes:
-        file: The file.
-        text_column: The column of the texts; None where the fields of the prompt are columns.
-    """
-
-    file: FileOfRows
-    text_column: str | None
-
-
-def find_texts_of_file(
-    path: str | Path,
-    column: str | None,
-    prompt: Prompt | None,
-    usual: UsualColumns,
-    *,
-    chunk_rows: int = CHUNK_ROWS,
-    verbose: bool = True,
-) -> TextsOfFile:
-    """Read a file once to see what is in it, and once more to check all its texts.
-
-    Args:
-        path: Ends in .csv, .tsv, .jsonl, .json or .parquet.
-        column: The column of the texts, or None to find it.
-        prompt: The classifier's, or None.
-        usual: What the column was called in training.
-        chunk_rows: Rows that are held in memory at a time; of a .json file, all are.
-        verbose: Say how many texts are empty.
-
-    Raises:
-        DataError: If the file cannot be read, the texts cannot be found, or some are no strings; names the rows.
-    """
-    if isinstance(chunk_rows, bool) or not isinstance(chunk_rows, int) or chunk_rows < 1:
-        raise ConfigError(f"chunk_rows must be a whole number from 1 on; found {chunk_rows!r}.")
-    file = look_through(path, chunk_rows)
-    found = TextsOfFile(file, find_texts(file.sample, column, prompt, usual, name=file.path.name))
-    texts = (text for part in file.parts(chunk_rows) for text in _texts_of(part, found.text_column, prompt))
-    say_empty(strings_of(texts), verbose=verbose)
-    return found
-
-
-def _texts_of(part: pd.DataFrame, text_column: str | None, prompt: Prompt | None) -> list[Any]:
-    if text_column is not None:
-        return list(part[text_column])
-    return texts_of(part, prompt, first_row=part.index.start)
 
 
 def scored_parts(
@@ -169,13 +110,8 @@ def score_file(
 
 
 def _made_of(clf: FittedClassifier, found: TextsOfFile, abstain_below: float | None) -> dict[str, Any]:
-    # All of its bytes, and no times: a copy of the file, or one that was touched, is the same file.
-    digest = hashlib.sha256()
-    with found.file.path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
     return {
-        "input file": digest.hexdigest(),
+        "input file": digest_of(found.file.path),
         "classifier": identity_of(clf),
         "column of the texts": found.text_column,
         "abstain_below": abstain_below,
@@ -223,16 +159,18 @@ def _trained_weights(clf: FittedClassifier) -> dict[str, torch.Tensor]:
 
 def _schema(clf: FittedClassifier, found: TextsOfFile, chunk_rows: int) -> pa.Schema:
     """Return the columns of the whole Parquet file, before a part of it is written."""
-    schemas: list[pa.Schema] = []
-    try:
-        for part in found.file.parts(chunk_rows):
-            own = pa.Schema.from_pandas(part, preserve_index=False).remove_metadata()
-            schemas = [pa.unify_schemas([*schemas, own], promote_options="permissive")]
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise DataError(
-            f"A column of {found.file.path.name!r} holds values of several kinds, which Parquet cannot: "
-            f"{str(error).splitlines()[0]}. Write .csv or .jsonl, or make one kind of them."
-        ) from error
-    scored = predictions(clf, found.file.columns, found.text_column)
-    added = pa.Schema.from_pandas(scored[scored.columns[found.file.columns.shape[1] :]], preserve_index=False)
-    return pa.unify_schemas([*schemas, added.remove_metadata()])
+    own = found.file.arrow_schema(chunk_rows, remedy="Write .csv or .jsonl, or make one kind of them.")
+    return pa.unify_schemas([own, added_columns(clf, found.file.columns, found.text_column)])
+
+
+def added_columns(clf: FittedClassifier, columns: pd.DataFrame, text_column: str | None) -> pa.Schema:
+    """Return the columns that scoring adds to a file, with their types.
+
+    Args:
+        clf: A trained classifier.
+        columns: A table without rows: the columns of the file.
+        text_column: The column of the texts; None where the fields of the classifier's prompt are columns.
+    """
+    scored = predictions(clf, columns, text_column)
+    added = pa.Schema.from_pandas(scored[scored.columns[columns.shape[1] :]], preserve_index=False)
+    return added.remove_metadata()

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from transformers.modeling_outputs import SequenceClassifierOutput
 
@@ -128,7 +129,21 @@ def _checked_weights(folder: Path) -> int:
         count += math.prod(tensor.dims) if tensor.dims else 0
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             _check_location(folder, {entry.key: entry.value for entry in tensor.external_data}.get("location", ""))
+        if tensor.data_type == onnx.TensorProto.FLOAT:
+            _check_finite(folder, tensor)
     return count
+
+
+def _check_finite(folder: Path, tensor: Any) -> None:
+    """Refuse weights that are no numbers; a single infinity may be meant, as where a mask is added."""
+    from onnx import numpy_helper
+
+    weights = numpy_helper.to_array(tensor, base_dir=str(folder))
+    if weights.size > 1 and not np.isfinite(weights).all():
+        raise AdapterFolderError(
+            f"{folder / GRAPH_FILE} holds NaN or infinity in the tensor {tensor.name!r}, so every score would be NaN. "
+            "Export it again, or copy the folder again."
+        )
 
 
 def _check_location(folder: Path, location: str) -> None:

@@ -1,4 +1,4 @@
-"""Tables of texts: where the texts of a table are, the table with its predictions, and how it is written."""
+"""Tables of texts: the table with its predictions, and how it is written."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ import numpy as np
 import pandas as pd
 
 from sentlora.console import say
-from sentlora.data.headers import UsualColumns, find_text_column
-from sentlora.data.prompts import PLAIN_FIELD, Prompt
 from sentlora.data.text import replace_lone_surrogates
 from sentlora.errors import ConfigError, DataError
 from sentlora.inference.decision import abstain, check_abstention, decide, labels_of
@@ -21,49 +19,6 @@ from sentlora.inference.fitted import FittedClassifier
 from sentlora.labels import LabelMap
 
 _WRITERS = (".csv", ".tsv", ".jsonl", ".parquet")
-
-
-def find_texts(
-    frame: pd.DataFrame, column: str | None, prompt: Prompt | None, usual: UsualColumns, *, name: str
-) -> str | None:
-    """Decide which column of a table holds the texts.
-
-    A column of finished texts has to be named where the prompt has fields, unless it is called ``text``: the first
-    column that looks like texts may be one field of several.
-
-    Args:
-        frame: The table.
-        column: The column, or None to find it.
-        prompt: The classifier's; where it has fields and no column is named, these are the columns that are scored.
-        usual: What the column was called in training.
-        name: Of the file, for the error.
-
-    Returns:
-        The name of the column; None where the fields of the prompt hold the texts.
-
-    Raises:
-        DataError: If the column or a field cannot be found.
-
-    Examples:
-        >>> frame = pd.DataFrame({"id": [1], "review": ["Fine."]})
-        >>> find_texts(frame, None, None, UsualColumns(), name="reviews.csv")
-        'review'
-    """
-    if column is None and _has_fields(frame, prompt, name):
-        return None
-    return find_text_column(frame, column, usual)
-
-
-def _has_fields(frame: pd.DataFrame, prompt: Prompt | None, name: str) -> bool:
-    if prompt is None or prompt.is_plain:
-        return False
-    if PLAIN_FIELD in frame.columns and set(prompt.fields).isdisjoint(frame.columns):
-        return False  # finished texts, by the name that says so
-    try:
-        prompt.check_row(frame.columns)
-    except DataError as error:
-        raise DataError(f"In {name!r}: {error} Or name a column of plain texts with --column.") from None
-    return True
 
 
 def table_of_texts(texts: Iterable[str]) -> pd.DataFrame:
