@@ -23,24 +23,11 @@ import numpy as np
 
 from harness import Goal, Way, benchmark, options, output_folder, report
 from sentlora import SentimentLoRA
-from slices import load_or_skip, same_lengths
+from slices import load_or_skip, mixed_texts
 
 TORCH, FULL, INT8 = "torch, float32", "ONNX, float32", "ONNX, int8"
 LEAST_RATIO = 1.5
 MOST_LOST = 0.003
-
-
-def mixed_texts(n_short: int, n_long: int) -> list[str] | None:
-    """Return short and long texts, shuffled; None where there are no reviews."""
-    imdb, sst2 = load_or_skip("imdb"), load_or_skip("sst2")
-    if imdb is None:
-        return None
-    reviews = imdb["test"]["text"][:]
-    short = sst2["validation"]["text"][:] if sst2 is not None else sorted(reviews, key=len)[: len(reviews) // 10]
-    found = [short[row] for row in same_lengths(short, n_short)]
-    found += [reviews[row] for row in same_lengths(reviews, n_long)]
-    random.Random(0).shuffle(found)
-    return found
 
 
 def trained(args: argparse.Namespace) -> SentimentLoRA | None:
@@ -100,7 +87,7 @@ def sizes(folder: Path) -> dict[str, float]:
 
 def measure(args: argparse.Namespace) -> int:
     """Measure the three ways and return the exit status: 1 where int8 loses more accuracy than it may."""
-    texts = mixed_texts(*((10, 2) if args.smoke else (args.short, args.long)))
+    texts = mixed_texts(*((10, 2) if args.smoke else (args.short, args.long)), or_short_reviews=True)
     clf = None if texts is None else trained(args)
     if texts is None or clf is None:
         return 0

@@ -16,7 +16,8 @@ SECTIONS: tuple[tuple[str, str, str], ...] = (
         "SST-2 phrases, cut to 128 tokens, LoRA (r=8, query and value), batches of 32, in float32; only the steps are "
         "timed. The loop pads everything to 128 tokens, as tutorials do; the plain `Trainer` pads each random batch to "
         "its longest text. `batching` is what the library does with a batch: rows of similar lengths (`grouped`), or "
-        "random rows cut into parts of similar lengths with the same gradient (`micro`), or neither (`random`).",
+        "random rows cut into parts of similar lengths with the same gradient (`micro`), or neither (`random`). On a "
+        "device that computes in bfloat16 two ways are repeated in it, by mixed precision (`bf16`).",
     ),
     (
         "training_speed_imdb",

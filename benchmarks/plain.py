@@ -84,6 +84,7 @@ def plain_trainer(
     targets: str | list[str] | None = None,
     epochs: float = 1,
     num_labels: int = 2,
+    bf16: bool = False,
 ) -> Prepared:
     """Prepare ``Trainer`` with ``DataCollatorWithPadding``: random batches, each padded to its longest text."""
     model = plain_model(base, targets=targets or ["query", "value"], seed=seed, num_labels=num_labels)
@@ -103,6 +104,8 @@ def plain_trainer(
         report_to="none",
         disable_tqdm=True,
         dataloader_pin_memory=best_device().type != "cpu",
+        bf16=bf16,
+        use_cpu=bf16 and best_device().type == "cpu",
         seed=seed,
     )
     collator = DataCollatorWithPadding(tokenizer)

@@ -19,7 +19,6 @@ from __future__ import annotations
 import argparse
 import copy
 import importlib.util
-import random
 import statistics
 import tempfile
 import time
@@ -34,7 +33,7 @@ from transformers import pipeline
 from harness import Goal, Way, benchmark, options, output_folder, report, spread
 from sentlora import SentimentLoRA
 from sentlora.model.backbone import resolve_base
-from slices import load_or_skip, same_lengths
+from slices import mixed_texts
 
 TOLERANCE = 1e-4
 PIPELINE, ONE_BY_ONE, OURS = "pipeline, batch_size=32", "pipeline, batch_size=1", "sentlora"
@@ -44,23 +43,6 @@ GOALS = {
     "imdb": (Goal(OURS, PIPELINE, 1.9), Goal(OURS, ONE_BY_ONE)),
 }
 _PEAK_SIDE, _PEAK_REPEATS = 2048, 3
-
-
-def texts_of(data: str, n_short: int, n_long: int) -> list[str] | None:
-    """Return the texts of a data set, shuffled; None where they cannot be had."""
-    imdb = load_or_skip("imdb")
-    if imdb is None:
-        return None
-    reviews = imdb["test"]["text"][:]
-    found = [reviews[row] for row in same_lengths(reviews, n_long)]
-    if data == "mixed":
-        sst2 = load_or_skip("sst2")
-        if sst2 is None:
-            return None
-        sentences = sst2["validation"]["text"][:]
-        found += [sentences[row] for row in same_lengths(sentences, n_short)]
-    random.Random(0).shuffle(found)
-    return found
 
 
 def random_classifier(base: str, max_length: int) -> SentimentLoRA:
@@ -188,7 +170,7 @@ def shares(result: dict[str, Any]) -> list[list[str]]:
 def measure(args: argparse.Namespace, data: str) -> int:
     """Measure all ways and return the exit status."""
     n_short, n_long = (24, 4) if args.smoke else (args.short, args.long)
-    texts = texts_of(data, n_short, n_long)
+    texts = mixed_texts(n_short if data == "mixed" else 0, n_long)
     if texts is None:
         return 0
     clf = random_classifier(args.base, args.max_length)

@@ -16,10 +16,20 @@ from sentlora.training.trainer import TrainingData
 
 PADDED, PLAIN = "padded loop", "plain Trainer"
 GROUPED, MICRO, RANDOM = "sentlora grouped", "sentlora micro", "sentlora random"
+PLAIN_BF16, GROUPED_BF16 = "plain Trainer, bf16", "sentlora grouped, bf16"
+# Only where the device computes in bfloat16 by itself; all others are in float32.
+IN_BF16 = (PLAIN_BF16, GROUPED_BF16)
 
 
 def sentlora_fit(
-    base: str, texts: Sequence[str], ids: Sequence[int], max_length: int, seed: int, *, batching: str
+    base: str,
+    texts: Sequence[str],
+    ids: Sequence[int],
+    max_length: int,
+    seed: int,
+    *,
+    batching: str,
+    precision: str = "float32",
 ) -> Prepared:
     """Prepare what ``fit`` does after its checks, without the evaluation and checkpoint of each epoch."""
     # The settings of the ways without sentlora, spelled out: better defaults must not tilt a comparison of speed.
@@ -34,6 +44,7 @@ def sentlora_fit(
         learning_rate=LEARNING_RATE,
         batch_size=BATCH_SIZE,
         batching=batching,
+        precision=precision,
         max_length=max_length,
         scheduler="linear",
         warmup=WARMUP,
@@ -49,7 +60,7 @@ def sentlora_fit(
 
     def run() -> None:
         with tempfile.TemporaryDirectory() as folder:
-            args = training_arguments(settings, folder, verbose=False)
+            args = training_arguments(settings, folder, bf16=precision == "bf16", verbose=False)
             args.eval_strategy = args.save_strategy = "no"
             args.load_best_model_at_end = False
             train(
@@ -69,7 +80,9 @@ def sentlora_fit(
 WAYS: dict[str, Callable[[str, Sequence[str], Sequence[int], int, int], Prepared]] = {
     PADDED: padded_loop,
     PLAIN: plain_trainer,
+    PLAIN_BF16: partial(plain_trainer, bf16=True),
     GROUPED: partial(sentlora_fit, batching="grouped"),
+    GROUPED_BF16: partial(sentlora_fit, batching="grouped", precision="bf16"),
     MICRO: partial(sentlora_fit, batching="micro"),
     RANDOM: partial(sentlora_fit, batching="random"),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import io
 import json
@@ -531,6 +532,81 @@ def test_requests_that_are_too_large_are_cut_off(screen: Any, client: Client) ->
     assert answer.status_code >= 400
 
 
+def join(screen: Any, data: list[Any], session: str, function: int | None = None) -> httpx.Response:
+    """Stand in the queue as the page does."""
+    if function is None:
+        (function,) = [i for i, one in screen.fns.items() if one.api_name == "predict"]
+    body = {"data": data, "fn_index": function, "session_hash": session}
+    return httpx.post(f"{screen.local_url}gradio_api/queue/join", json=body)
+
+
+def answer_in(screen: Any, session: str) -> dict[str, Any]:
+    """Read what the queue says until it has said all, and return the last word of a call."""
+    told = httpx.get(f"{screen.local_url}gradio_api/queue/data?session_hash={session}", timeout=60).text
+    messages = [json.loads(line[6:]) for line in told.splitlines() if line.startswith("data: ")]
+    return next(one for one in reversed(messages) if one["msg"] in ("process_completed", "unexpected_error"))
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ([], "Expected 2 values that fit the function"),
+        (["good", 7], "abstain_below must be a probability"),
+        (["good", "often"], "abstain_below must be a probability"),
+        ([" ", 0], "There is no text yet"),
+    ],
+)
+def test_values_that_do_not_fit_are_told_and_fill_no_log(
+    screen: Any, capfd: pytest.CaptureFixture[str], data: list[Any], words: str
+) -> None:
+    assert join(screen, data, "odd").status_code == 200
+    said = answer_in(screen, "odd")
+    assert said["success"] is False
+    assert words in said["output"]["error"]
+    assert "Traceback" not in "".join(capfd.readouterr())
+
+
+@pytest.mark.parametrize(
+    ("below", "words"),
+    [
+        (7, "Value 7 is greater than maximum value 1"),
+        ("often", "Expected 2 values that fit the function (Text, Give no"),
+    ],
+)
+def test_values_that_the_page_never_sends_are_told_and_fill_no_log(
+    screen: Any, capfd: pytest.CaptureFixture[str], below: Any, words: str
+) -> None:
+    button = next(i for i, one in screen.fns.items() if one.inputs and isinstance(one.inputs[-1], gr.Slider))
+    assert join(screen, ["good", below], "page", button).status_code == 200
+    said = answer_in(screen, "page")
+    assert said["success"] is False
+    assert words in said["output"]["error"]
+    assert "Traceback" not in "".join(capfd.readouterr())
+
+
+def test_what_is_not_there_is_told_and_fills_no_log(screen: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    for number in (-1, 9999):
+        answer = join(screen, ["good", 0], "tab", number)
+        assert (answer.status_code, answer.text) == (404, "There is no such function.")
+    assert answer_in(screen, "no-such-session")["session_not_found"] is True
+    assert "Traceback" not in "".join(capfd.readouterr())
+
+
+def test_a_full_queue_says_so_and_those_in_it_are_served(screen: Any, fitted: SentimentLoRA) -> None:
+    text = "good awful film"
+    with screen.service.turn():  # nobody is answered meanwhile
+        answers = [join(screen, [text, 0], f"tab{i}") for i in range(30 + 4 + 3)]
+    codes = [answer.status_code for answer in answers]
+    waiting = codes.index(503)
+    assert 30 <= waiting <= 34
+    assert codes == [200] * waiting + [503] * (len(codes) - waiting)
+    assert answers[-1].json() == {"detail": "Queue is full. Max size is 30 and size is 30."}
+    share = fitted.predict_proba([text])[0][1]
+    for i in range(waiting):
+        found = answer_in(screen, f"tab{i}")["output"]["data"][0]
+        assert found["probabilities"]["positive"] == pytest.approx(share, abs=1e-5)
+
+
 def test_the_page_may_load_nothing_from_elsewhere(screen: Any) -> None:
     answer = httpx.get(screen.local_url)
     policy = answer.headers["content-security-policy"]
@@ -658,3 +734,12 @@ def test_nothing_but_the_screen_loads_gradio() -> None:
     code = "import sys, sentlora, sentlora.cli; print(*({'gradio', 'sentlora.app', 'torch'} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.split() == []
+
+
+def test_a_graph_is_not_asked_for_words(fitted: SentimentLoRA, monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = copy.copy(fitted)
+    graph._exported = "onnx"
+    screen = graph.demo(launch=False)
+    assert not [block for block in screen.blocks.values() if getattr(block, "elem_id", None) == "sl-explain"]
+    shown = [str(block.value) for block in screen.blocks.values() if isinstance(block, gr.HTML)]
+    assert any("is read from gradients, and an ONNX graph has none." in text for text in shown)

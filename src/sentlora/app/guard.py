@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import unquote
 
+from starlette.exceptions import HTTPException
+
 from sentlora.errors import DataError
 
 _Message = MutableMapping[str, Any]
@@ -28,6 +30,7 @@ _HEADERS = (
 _CLOSED = ("/gradio_api/proxy=", "/proxy=", "/gradio_api/deep_link", "/gradio_api/run-history")
 _FETCHING = ("/gradio_api/file=", "/file=")
 _UPLOAD = "/gradio_api/upload"
+_CALLS = ("/gradio_api/queue/", "/gradio_api/run/", "/gradio_api/call/", "/gradio_api/api/")
 
 
 class Guard:
@@ -56,9 +59,39 @@ class Guard:
             return
         most = self.max_upload_bytes if path.startswith(_UPLOAD) else self.max_body_bytes
         if _length_of(scope) > most:
+            await _passed_over(receive, 2 * most)
             await _refuse(send, 413, f"The request is larger than {most / 1e6:,.1f} MB, which is the most it may be.")
             return
-        await self.app(scope, _counted(receive, most), _with_headers(send))
+        await self._hand_on(scope, _counted(receive, most), _Sending(send))
+
+    async def _hand_on(self, scope: _Message, receive: _Receive, send: _Sending) -> None:
+        """Let the application answer; what it finds wrong with a request is told to the caller and fills no log."""
+        try:
+            await self.app(scope, receive, send)
+        except KeyError:
+            # Gradio looks a function up by the number that it was sent.
+            if send.begun or not scope["path"].startswith(_CALLS):
+                raise
+            await _refuse(send.send, 404, "There is no such function.")
+        except RuntimeError as error:
+            # Gradio begins to answer, and then finds that there is no such session.
+            if not (send.begun and isinstance(error.__cause__, HTTPException)):
+                raise
+            await send({"type": "http.response.body", "body": b""})
+
+
+class _Sending:
+    """Sends an answer with our headers, and knows whether it has begun."""
+
+    def __init__(self, send: _Send) -> None:
+        self.send = send
+        self.begun = False
+
+    async def __call__(self, message: _Message) -> None:
+        if message["type"] == "http.response.start":
+            self.begun = True
+            message["headers"] = [*message.get("headers", ()), *_HEADERS]
+        await self.send(message)
 
 
 def _is_address(path: str) -> bool:
@@ -85,13 +118,13 @@ def _counted(receive: _Receive, most: int) -> _Receive:
     return counting
 
 
-def _with_headers(send: _Send) -> _Send:
-    async def sending(message: _Message) -> None:
-        if message["type"] == "http.response.start":
-            message["headers"] = [*message.get("headers", ()), *_HEADERS]
-        await send(message)
-
-    return sending
+async def _passed_over(receive: _Receive, most: int) -> None:
+    """Read some of a request and keep nothing: who is still sending does not see an answer."""
+    size, more = 0, True
+    while more and size <= most:
+        message = await receive()
+        size += len(message.get("body", b""))
+        more = message.get("more_body", False)
 
 
 async def _refuse(send: _Send, status: int, text: str) -> None:

@@ -52,12 +52,19 @@ class Screen(gr.Blocks):
         return super().launch(*args, **{**safe, **kwargs})
 
     async def preprocess_data(self, block_fn: Any, inputs: list[Any], *args: Any, **kwargs: Any) -> Any:
-        """Read what a caller sent, where no file in it is an address."""
+        """Read what a caller sent, where no file in it is an address; what does not fit is told, and fills no log."""
         try:
             refuse_addresses(inputs)
+            return await super().preprocess_data(block_fn, inputs, *args, **kwargs)
         except SentloraError as error:
             raise told(error) from None
-        return await super().preprocess_data(block_fn, inputs, *args, **kwargs)
+        except gr.Error as error:
+            error.print_exception = False
+            raise
+        except (TypeError, ValueError):
+            number, names = len(block_fn.inputs), ", ".join(_named(one) for one in block_fn.inputs)
+            fault = DataError(f"Expected {number} values that fit the function ({names}); found something else.")
+            raise told(fault) from None
 
 
 def build(service: Service, *, report: str | None = None, examples: Sequence[Any] | None = None) -> Screen:
@@ -82,6 +89,10 @@ def build(service: Service, *, report: str | None = None, examples: Sequence[Any
         _functions(service)
     screen.queue(max_size=service.limits.queue)
     return screen
+
+
+def _named(one: Any) -> str:
+    return str(getattr(one, "label", None) or one.get_block_name())
 
 
 def _functions(service: Service) -> None:

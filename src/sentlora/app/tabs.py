@@ -83,6 +83,11 @@ def _named(service: Service) -> list[tuple[int, str]]:
 
 
 def _explaining(service: Service) -> tuple[gr.Button | None, gr.HTML]:
+    clf = service.clf
+    if clf._exported == "onnx" or clf.settings_.quantization == "8bit":
+        what = "an ONNX graph" if clf._exported == "onnx" else "a model in 8 bits"
+        html(pages.note(f"Which words spoke for a label is read from gradients, and {what} has none."))
+        return None, html(visible=False)
     try:
         require_captum()
     except MissingExtraError as error:
