@@ -32,14 +32,13 @@ def run_jobs(
         environment: More environment variables.
 
     Returns:
-        The outcome of each job, and all that the process wrote to standard error.
+        The outcome of each job, and all else that the process wrote to either stream.
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
     ours = {
         "HF_ENDPOINT": endpoint,
         "HF_HOME": str(home),
         "HF_HUB_DISABLE_XET": "1",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
         "HOME": str(home),
         "NO_PROXY": "127.0.0.1",
         "OMP_NUM_THREADS": "1",
@@ -54,7 +53,8 @@ def run_jobs(
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1]), done.stderr
+    *told, outcomes = done.stdout.splitlines()
+    return json.loads(outcomes), "\n".join(told) + done.stderr
 
 
 def push(folder: str, repo: str, token: str | None = None, **given: Any) -> dict[str, Any]:

@@ -20,7 +20,8 @@ MAX_LINES = 400
 # From the top of the house to its bottom. A room may import from the rooms before it, never from those after.
 ROOMS = (
     ("errors",),
-    ("console", "notebook"),
+    ("processes",),
+    ("console", "notebook", "strict_json", "writing"),
     ("labels", "ratings"),
     ("augmentation",),
     ("settings",),
@@ -45,7 +46,7 @@ ROOMS = (
         "training_history",
     ),
     ("sentiment_lora",),
-    ("comparison", "demo", "multi_adapter", "profiling", "transferring", "workflow"),
+    ("comparison", "demo", "multi_adapter", "predicting", "profiling", "transferring", "workflow"),
     ("cli", "app"),
     ("",),  # the package itself, which only names what the others hold
 )

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import gc
 import importlib.util
 import io
 import json
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +131,26 @@ def test_predict_reads_bytes_that_cannot_be_decoded(
     assert second.startswith("bad film,negative,")
 
 
+@pytest.mark.parametrize("error", [None, DataError("no rows"), KeyError("a bug")], ids=["well", "refused", "failed"])
+def test_a_command_looks_for_garbage_seldom_and_leaves_the_collector_as_it_was(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception | None
+) -> None:
+    before, seen = gc.get_threshold(), []
+
+    def app() -> None:
+        seen.append(gc.get_threshold()[0])
+        if error is not None:
+            raise error
+
+    monkeypatch.setattr(cli, "app", app)
+    monkeypatch.setattr("typer.main.get_command", lambda _: None)
+    monkeypatch.setattr("sentlora.cli.wording.options_of", lambda *_: {})
+    with nullcontext() if error is None else pytest.raises((SystemExit, KeyError)):
+        cli.main()
+    assert seen == [100_000]
+    assert gc.get_threshold() == before
+
+
 class _Writer:
     """Stands in for a classifier that writes its answers, of which only the first is a label."""
 
@@ -241,7 +263,7 @@ def test_predict_goes_on_where_it_was_cut_off(
 
 def test_predict_prints_a_file_part_by_part(adapter: str, reviews_csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = run("predict", adapter, "--file", str(reviews_csv), "-q").stdout
-    monkeypatch.setattr("sentlora.inference.file_scoring.CHUNK_ROWS", 30)
+    monkeypatch.setattr("sentlora.data.file_texts.CHUNK_ROWS", 30)
     assert pd.read_csv(io.StringIO(whole))["prediction"].tolist() == (
         pd.read_csv(io.StringIO(run("predict", adapter, "--file", str(reviews_csv), "-q").stdout))[
             "prediction"

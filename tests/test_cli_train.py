@@ -26,6 +26,7 @@ def run(*arguments: str) -> Result:
         (["--head-start", "random"], {"head_start": "random"}),
         ([], {"cache_prefix": None}),
         (["--batching", "micro", "--tokens-per-batch", "512"], {"batching": "micro", "tokens_per_batch": 512}),
+        (["--precision", "float32"], {"precision": "float32"}),
         (["--cache-prefix"], {"cache_prefix": True}),
         (["--no-cache-prefix"], {"cache_prefix": False}),
         (["--augment", "word_dropout=0.1,copies=2,balance"], {"augment": "word_dropout=0.1,copies=2,balance"}),

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import copy
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -264,3 +266,20 @@ def test_a_temperature_lowers_the_calibration_error_on_rows_it_has_not_seen(
     assert after.accuracy == before.accuracy
     real.choose_threshold(real_rows["validation"], fpr=0.2)
     assert 0.1 <= real.evaluate(real_rows["test"]).fpr <= 0.3
+
+
+def test_calibrating_on_what_was_trained_on_is_told(
+    fitted: SentimentLoRA, saved: Path, toy_reviews: pd.DataFrame, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    noisy = toy_reviews.assign(label=np.where(np.arange(120) % 7 > 0, toy_reviews["label"], "positive"))
+    clf = copy.copy(fitted)
+    clf.verbose = True
+    notes = clf.calibrate(noisy).notes
+    assert any(re.search(r"^1\d\d of 120 rows were trained on \(case.*\)\. There it is surer", n) for n in notes)
+    assert "Note: 1" in capsys.readouterr().err
+    noisy.to_csv(tmp_path / "mine.csv", index=False)
+    loaded = SentimentLoRA.load(saved, verbose=False)
+    assert loaded.calibrate(str(tmp_path / "mine.csv")).notes == ()
+    loaded.trained_on_ = "mine.csv"
+    (note,) = loaded.calibrate(str(tmp_path / "mine.csv")).notes
+    assert note.startswith("this classifier was trained on 'mine.csv'. If these are the same rows: there it is surer")

@@ -608,3 +608,10 @@ def test_trainable_parameters_are_known_before_training(tiny_bert: str) -> None:
 def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(AdapterFolderError, match=r"Expected an adapter folder at .*nothing-here; there is none"):
         SentimentLoRA.load(tmp_path / "nothing-here")
+
+
+def test_an_unknown_parameter_is_told_by_the_name_of_the_class() -> None:
+    with pytest.raises(TypeError, match=r"^SentimentLoRA has no parameter 'epoch'\. Did you mean 'epochs'\?$"):
+        SentimentLoRA(epoch=3)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"^SentimentLoRA has no parameter 'zzz'\. It has: base_model, adapter, "):
+        SentimentLoRA(zzz=3)  # type: ignore[call-arg]

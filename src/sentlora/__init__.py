@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from sentlora.errors import (
         AdapterFolderError,
         BackboneError,
+        CheckpointError,
         ConfigError,
         DataError,
         HubError,
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
         MissingExtraError,
         NonFiniteLossError,
         NotFittedError,
+        ProcessError,
         RecipeError,
         SentloraError,
         TargetError,
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from sentlora.evaluation.thresholds import ChosenThreshold
     from sentlora.labels import LabelMap
     from sentlora.multi_adapter.multi import MultiAdapter
+    from sentlora.predicting import BatchPredictor, predict_files
     from sentlora.profiling import profile
     from sentlora.sentiment_lora import SentimentLoRA
     from sentlora.transferring.measuring import transfer
@@ -55,6 +59,8 @@ _HOME = {
     "Explanation": "sentlora.evaluation.explanation",
     "SweepResult": "sentlora.evaluation.sweep_result",
     "MultiAdapter": "sentlora.multi_adapter.multi",
+    "BatchPredictor": "sentlora.predicting",
+    "predict_files": "sentlora.predicting",
     "compare": "sentlora.comparison.comparing",
     "Comparison": "sentlora.comparison.table",
     "profile": "sentlora.profiling",
@@ -64,6 +70,7 @@ _HOME = {
     "SentloraError": "sentlora.errors",
     "AdapterFolderError": "sentlora.errors",
     "BackboneError": "sentlora.errors",
+    "CheckpointError": "sentlora.errors",
     "ConfigError": "sentlora.errors",
     "DataError": "sentlora.errors",
     "HubError": "sentlora.errors",
@@ -71,6 +78,7 @@ _HOME = {
     "MissingExtraError": "sentlora.errors",
     "NonFiniteLossError": "sentlora.errors",
     "NotFittedError": "sentlora.errors",
+    "ProcessError": "sentlora.errors",
     "RecipeError": "sentlora.errors",
     "TargetError": "sentlora.errors",
 }
@@ -78,7 +86,9 @@ _HOME = {
 __all__ = [
     "AdapterFolderError",
     "BackboneError",
+    "BatchPredictor",
     "Calibration",
+    "CheckpointError",
     "ChosenThreshold",
     "Comparison",
     "ConfigError",
@@ -93,6 +103,7 @@ __all__ = [
     "NonFiniteLossError",
     "NotFittedError",
     "PairedComparison",
+    "ProcessError",
     "Profile",
     "Recipe",
     "RecipeError",
@@ -104,6 +115,7 @@ __all__ = [
     "compare",
     "list_recipes",
     "load_recipe",
+    "predict_files",
     "profile",
     "transfer",
 ]
@@ -127,7 +139,15 @@ for _name in _NO_NEWS:
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+    # What torch, transformers and peft make while they are imported stays: to look for garbage among it, again and
+    # again, would take a second or two.
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return getattr(import_module(_HOME[name]), name)
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def __dir__() -> list[str]:

@@ -16,7 +16,7 @@ from sentlora.console import say
 from sentlora.data.recipes import load_recipe
 from sentlora.evaluation.report import EvaluationReport
 from sentlora.sentiment_lora import SentimentLoRA
-from sentlora.sharing.folder import check_place
+from sentlora.sharing.replacing import check_replacing
 
 SENTENCES = (
     "It was good.",
@@ -45,11 +45,13 @@ def run_demo(output: Path, *, n_train: int | None = None, n_test: int = 1000, se
     Returns:
         The report of the trained model.
     """
-    check_place(output)
+    # Told now, and not after the training: an adapter for something else is not replaced.
+    check_replacing(output, ("negative", "positive"), "minilm")
     console = Console()
     reviews = load_recipe("imdb", n_train=n_train or N_TRAIN, n_test=n_test, seed=seed)
     say(f"First the untrained model, on {n_test:,} reviews:")
     untrained = SentimentLoRA("minilm", **{**SETTINGS, "epochs": 0}, seed=seed, verbose=False).fit(reviews)
+    untrained.set_params(verbose=True)  # of its training there is nothing to say, of a thousand reviews there is
     before = untrained.evaluate(reviews)
     say(f"Its accuracy is {before.accuracy:.3f}. Now the training, some three minutes on a quiet laptop:")
     clf = SentimentLoRA("minilm", **SETTINGS, seed=seed)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from datasets import Dataset
 
+from sentlora import processes
 from sentlora.data.recipes import Recipe
 from sentlora.errors import ConfigError, DataError
 from sentlora.fitting import read_rows
@@ -29,6 +30,7 @@ class Exporting(Keeping):
         quantize: str | None = None,
         texts: Any = None,
         tolerance: float | Literal["default"] | None = "default",
+        overwrite: bool = False,
     ) -> ExportReport:
         """Write the merged model with its tokenizer as a folder of its own, whole or not at all.
 
@@ -42,7 +44,7 @@ class Exporting(Keeping):
         change a little.
 
         Args:
-            path: The folder; an exported model that is there is replaced.
+            path: The folder. An exported model of the same classes and base model that is there is replaced.
             format: ``transformers`` or ``onnx``, which needs ``pip install "sentlora[onnx]"``.
             quantize: ``int8`` holds the weights of the matrix products of an ONNX graph in 8 bits, by output channel,
                 and rounds what they are multiplied with as it comes; embeddings and head stay as they are. The logits
@@ -53,6 +55,7 @@ class Exporting(Keeping):
             tolerance: Write nothing where the two are further apart: by the largest difference of a logit (default
                 0.001), or for ``int8`` by the share of texts that get another label (default 0.02, and what chance
                 adds to it in a small sample; none on random words). None writes it in any case.
+            overwrite: Replace an exported model of other classes or of another base model, too.
 
         Returns:
             The largest difference of a logit, labels that changed, and the accuracies before and after.
@@ -77,17 +80,22 @@ class Exporting(Keeping):
                 "This classifier was loaded from an ONNX graph, of which no other format can be made. Export the "
                 "adapter folder that it comes from, or copy the folder as it is."
             )
-        return export_folder(
-            path,
-            self._model,
-            self._objective,
-            self._config(),
-            format=format,
-            quantize=quantize,
-            sample=self._sample(texts),
-            tolerance=tolerance,
-            verbose=self.verbose,
-        )
+
+        def write() -> ExportReport:
+            return export_folder(
+                path,
+                self._model,
+                self._objective,
+                self._config(),
+                format=format,
+                quantize=quantize,
+                sample=self._sample(texts),
+                tolerance=tolerance,
+                overwrite=overwrite,
+                verbose=self.verbose,
+            )
+
+        return processes.on_first("export", write)
 
     def _sample(self, texts: Any) -> Sample | None:
         if texts is None:

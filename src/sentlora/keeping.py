@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from sentlora import processes
 from sentlora.config import SentimentConfig
 from sentlora.data.columns import SentimentData
 from sentlora.data.headers import UsualColumns
@@ -31,14 +32,22 @@ class Keeping(OperatingPoint):
     _reports: Mapping[str, EvaluationReport] = MappingProxyType({})
     _facts: Mapping[str, Any] = MappingProxyType({})
 
-    def save(self, path: str | Path, *, license: str | None = None, language: str | None = None) -> Path:
+    def save(
+        self,
+        path: str | Path,
+        *,
+        license: str | None = None,
+        language: str | None = None,
+        overwrite: bool = False,
+    ) -> Path:
         """Write the adapter folder, whole or not at all.
 
         Args:
-            path: The folder; an adapter folder that is there is replaced.
+            path: The folder. An adapter folder of the same classes and base model that is there is replaced.
             license: The licence of the adapter, as the Hub writes it: ``"apache-2.0"``, ``"mit"``, ``"cc-by-4.0"``.
                 Default: the one it was loaded with; else none is claimed.
             language: The language of the texts, as the Hub writes it: ``"en"``. Default: likewise.
+            overwrite: Replace an adapter folder of other classes or of another base model, too.
 
         Returns:
             The absolute path.
@@ -49,6 +58,9 @@ class Keeping(OperatingPoint):
             AdapterFolderError: If something else is in the way.
         """
         self.check_fitted()
+        return processes.on_first("save", lambda: self._write(path, license, language, overwrite))
+
+    def _write(self, path: str | Path, license: str | None, language: str | None, overwrite: bool = False) -> Path:
         if self._exported is not None:
             raise ConfigError(
                 "This classifier was loaded from an exported model, whose adapter is merged into its weights: there is "
@@ -61,7 +73,8 @@ class Keeping(OperatingPoint):
         config = dataclasses.replace(config, license=license or config.license, language=language or config.language)
         figures = {name: measured(found, self._reports.get(name)) for name, found in self.evaluations_.items()}
         metrics = {VALIDATION: self.validation_, **figures}
-        return save_adapter(path, self._model, self._objective.tokenizer, config, self.history_, metrics)
+        how: dict[str, Any] = {"overwrite": overwrite, "verbose": self.verbose}
+        return save_adapter(path, self._model, self._objective.tokenizer, config, self.history_, metrics, **how)
 
     def push_to_hub(
         self,
@@ -106,9 +119,13 @@ class Keeping(OperatingPoint):
         """
         self.check_fitted()
         target = Target(repo_id, private, commit_message, revision)
-        with tempfile.TemporaryDirectory() as place:
-            folder = self.save(Path(place) / "adapter", license=license, language=language)
-            return push_folder(folder, target, token=token, base_model=base_model, verbose=self.verbose)
+
+        def push() -> Pushed:
+            with tempfile.TemporaryDirectory() as place:
+                folder = self._write(Path(place) / "adapter", license, language)
+                return push_folder(folder, target, token=token, base_model=base_model, verbose=self.verbose)
+
+        return processes.on_first("push_to_hub", push)
 
     def _remember(self, data: SentimentData) -> None:
         """Note what is trained on, in a few figures, and forget what was measured before."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Hashable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -66,6 +66,8 @@ class LabelMap:
         for kind, items in (("name", names), ("value", values), ("raw value", raw)):
             if len(items) != len(names):
                 raise LabelError(f"Expected one {kind} per label; found {len(items)} for {len(names)} names.")
+            if odd := [item for item in items if not isinstance(item, str | int)]:
+                raise LabelError(f"Expected labels that are strings, ints or bools; found {odd[0]!r} as a {kind}.")
             repeated = sorted({str(item) for item in items if items.count(item) > 1})
             if repeated:
                 raise LabelError(f"Two labels share the {kind} {repeated[0]!r}; give every label its own {kind}.")
@@ -205,7 +207,7 @@ class LabelMap:
                     f"labels= expects a mapping from the data's values to names; found {dict(labels)!r}. "
                     "Where the pairs are ratings, write labels=LabelMap.from_ratings({...})."
                 )
-            ids: dict[Any, Any] = {i: name for name, i in labels.items()}
+            ids: dict[Any, Any] = {i: name for name, i in labels.items() if isinstance(i, Hashable)}
             if set(ids) == set(range(len(labels))) and all(isinstance(name, str) for name in labels):
                 # The other way round, as transformers' label2id: names to ids.
                 return cls(names=tuple(ids[i] for i in range(len(labels))))
@@ -215,8 +217,9 @@ class LabelMap:
                     f'{{0: "negative", 1: "positive"}}; found {dict(labels)!r}.'
                 )
             return cls(names=tuple(labels.values()), raw=tuple(labels.keys()))
-        if isinstance(labels, str | Set):
-            found = f"the text {labels!r}" if isinstance(labels, str) else f"the unordered {labels!r}"
+        if isinstance(labels, str | Set) or not isinstance(labels, Iterable):
+            kind = "the text " if isinstance(labels, str) else "the unordered " if isinstance(labels, Set) else ""
+            found = f"{kind}{labels!r}"
             raise LabelError(f"labels= expects a list or a mapping of labels; found {found}.")
         given = tuple(labels)
         return cls(names=tuple(str(value) for value in given), values=given)
@@ -296,8 +299,11 @@ class LabelMap:
                 f"The label in column {where!r}, row {row}, is missing ({value!r}). "
                 "Drop or fill the row (rows count from 0)."
             )
+        near = next((name for name in map(str, self.raw) if isinstance(value, str) and _alike(name, value)), None)
         hint = (
-            " A label of -1 marks a hidden label (as in the test split of SST-2): evaluate on another split."
+            f" It differs from {near!r} in case or spaces only: write it like that (rows count from 0)."
+            if near is not None
+            else " A label of -1 marks a hidden label (as in the test split of SST-2): evaluate on another split."
             if _is_hidden(value)
             else " Correct the row (rows count from 0), drop it, or train with labels=[...] that names every class."
         )
@@ -329,6 +335,11 @@ class LabelMap:
                 raise LabelError(f"Expected a list under {part!r} of a label map; found {items!r}.")
         parts = {part: tuple(items) for part, items in lists.items()}
         return cls(**parts, step=data.get("step", 1))
+
+
+def _alike(one: str, other: str) -> bool:
+    """Tell whether two labels differ in case or spaces only."""
+    return " ".join(one.split()).casefold() == " ".join(other.split()).casefold()
 
 
 def _plain(value: Any) -> Any:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,8 @@ from sklearn.base import ClassifierMixin
 
 from sentlora.console import say
 from sentlora.data.columns import SentimentData
+from sentlora.data.files import SUFFIXES
+from sentlora.data.leaks import ASIDE, Keys, is_among, keys_of
 from sentlora.errors import ConfigError, DataError
 from sentlora.evaluation.calibration import Calibration, calibrate
 from sentlora.evaluation.thresholds import ChosenThreshold, choose_threshold, is_number, rule_of
@@ -24,6 +28,8 @@ class OperatingPoint(FittedClassifier, ClassifierMixin, Parameters):
     """The part of a classifier that is set after training: its temperature and its threshold."""
 
     evaluations_: dict[str, dict[str, Any]]
+    trained_on_: str
+    _trained_texts: Keys | None = None
     _validation_scores: tuple[np.ndarray, np.ndarray] | None = None
     _chosen: tuple[float, str] | None = None
     _threshold: float | None
@@ -71,20 +77,24 @@ class OperatingPoint(FittedClassifier, ClassifierMixin, Parameters):
 
         Raises:
             NotFittedError: Before ``fit`` or ``load``.
-            DataError: If there are no rows to take, or no temperature is the best, as where every row is right.
+            DataError: If there are no rows to take, or no temperature is the best, as where every row is right; or if
+                fewer than 100 rows give one that no classifier has.
 
         Examples:
             >>> clf = SentimentLoRA("minilm").fit("imdb")  # doctest: +SKIP
             >>> print(clf.calibrate())  # doctest: +SKIP
         """
-        logits, ids = self._scored(X, y, "calibrate")
+        logits, ids, note = self._scored(X, y, "calibrate")
         found = calibrate(logits, ids)
+        found = replace(found, notes=(*found.notes, *([] if note is None else [note])))
         rule = self.threshold_rule_
         if self.threshold_ is not None:
             self.threshold_ = _moved(self.threshold_, self.temperature_, found.temperature)
             self._chosen = None if rule is None else (self.threshold_, rule)
         self.temperature_ = found.temperature
         say(str(found), verbose=self.verbose)
+        for line in found.notes:
+            say(f"Note: {line}", verbose=self.verbose)
         return found
 
     def choose_threshold(
@@ -126,7 +136,9 @@ class OperatingPoint(FittedClassifier, ClassifierMixin, Parameters):
             raise ConfigError(
                 "With decode='generate' the model writes its answer, and no threshold has a say. Take decode='score'."
             )
-        logits, ids = self._scored(X, y, "choose_threshold")
+        logits, ids, note = self._scored(X, y, "choose_threshold")
+        if note is not None:
+            say(f"Note: {note}", verbose=self.verbose)
         positive = self.labels_.positive_id
         probabilities = softmax(logits, self.temperature_)[:, positive]
         found = choose_threshold(ids == positive, probabilities, fpr=fpr, tpr=tpr, f1=f1)
@@ -140,8 +152,8 @@ class OperatingPoint(FittedClassifier, ClassifierMixin, Parameters):
         """What the threshold was chosen for, such as ``"FPR <= 0.05"``; None for one that was set by hand."""
         return self._chosen[1] if self._chosen is not None and self._chosen[0] == self.threshold_ else None
 
-    def _scored(self, X: Any, y: Any, what: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return logits and label ids of the rows to choose by."""
+    def _scored(self, X: Any, y: Any, what: str) -> tuple[np.ndarray, np.ndarray, str | None]:
+        """Return logits and label ids of the rows to choose by, and what there is to say of these."""
         self.check_fitted()
         if X is None:
             if self._validation_scores is None:
@@ -149,10 +161,22 @@ class OperatingPoint(FittedClassifier, ClassifierMixin, Parameters):
                     f"{what}() has no rows to go by: the scores of the validation rows are there after a fit that "
                     f"trained and validated, and not after load. Pass labelled rows: {what}(data, ...)."
                 )
-            return self._validation_scores
+            return (*self._validation_scores, None)
         data = read_rows(self, X, y, labels=self.labels_, prompt=self.prompt_, split="validation", usual=self.columns_)
         rows = _rows_to_choose_by(data)
-        return self._score(rows["text"][:]), np.asarray(rows["label"][:], dtype=np.int64)
+        texts = rows["text"][:]
+        return self._score(texts), np.asarray(rows["label"][:], dtype=np.int64), self._note_on(data, texts)
+
+    def _note_on(self, data: SentimentData, texts: list[str]) -> str | None:
+        """Say that rows were trained on, as far as it is known: a folder names its source, and holds no texts."""
+        so = "There it is surer, and more often right, than on other texts; choose by rows that it has not seen."
+        if self._trained_texts is not None:
+            known = int(is_among(keys_of(texts), self._trained_texts).sum())
+            return f"{known:,} of {len(texts):,} rows were trained on {ASIDE}. {so}" if known else None
+        if Path(data.source).suffix.lower() in SUFFIXES and data.source == self.trained_on_:
+            same = f"this classifier was trained on {data.source!r}. If these are the same rows: "
+            return same + so[0].lower() + so[1:]
+        return None
 
 
 def _rows_to_choose_by(data: SentimentData) -> Dataset:

@@ -246,7 +246,12 @@ class TrialRunner:
         self._read = {parameters.prompt: rows}
         self._rows: dict[tuple[Any, ...], RowsToFit] = {}
         self._r = rows.settings(parameters).r
-        self._copies = BaseCopies(parameters.base_model, rows.data.labels, revision=parameters.revision)
+        self._copies = BaseCopies(
+            parameters.base_model,
+            rows.data.labels,
+            revision=parameters.revision,
+            trust_remote_code=parameters.trust_remote_code,
+        )
         self._encoded: dict[str, EncodedRows] = {}
         self._encoded_by: tuple[Any, ...] = ()
 
@@ -361,8 +366,9 @@ def _check_effect(settings: Settings, space: SearchSpace) -> None:
 
 def _check_base(parameters: Parameters, space: SearchSpace, rows: RowsToFit) -> None:
     """Refuse targets and lengths that the base model does not have, without loading its weights."""
-    config = backbone.load_config(parameters.base_model, revision=parameters.revision)
-    tokenizer = backbone.load_tokenizer(parameters.base_model, revision=parameters.revision)
+    where: dict[str, Any] = {"revision": parameters.revision, "trust_remote_code": parameters.trust_remote_code}
+    config = backbone.load_config(parameters.base_model, **where)
+    tokenizer = backbone.load_tokenizer(parameters.base_model, **where)
     tried: list[dict[str, Any]] = [{}]
     for name in _NAMES_MODULES:
         if name in space.dimensions:

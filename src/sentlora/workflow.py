@@ -17,8 +17,10 @@ from sentlora.errors import ConfigError
 from sentlora.evaluation.report import EvaluationReport
 from sentlora.evaluation.sweep_result import SweepResult
 from sentlora.fitting import read_rows
+from sentlora.labels import LabelMap
 from sentlora.sentiment_lora import SentimentLoRA
 from sentlora.sharing.folder import check_place
+from sentlora.sharing.replacing import check_replacing, is_there
 from sentlora.training.arguments import idle_settings
 
 
@@ -35,6 +37,7 @@ class TrainingJob:
         n_test: Subsample of the recipe's evaluation rows.
         output: Where the adapter is saved.
         resume: Go on from the newest checkpoint.
+        overwrite: Replace an adapter of other classes or of another base model that is there.
     """
 
     data: str | None
@@ -45,6 +48,7 @@ class TrainingJob:
     n_test: int | None
     output: Path
     resume: bool
+    overwrite: bool = False
 
 
 def run_training(clf: SentimentLoRA, job: TrainingJob) -> EvaluationReport | None:
@@ -62,8 +66,9 @@ def run_training(clf: SentimentLoRA, job: TrainingJob) -> EvaluationReport | Non
         AdapterFolderError: If the adapter cannot be saved where it was asked for; told before the training.
         DataError: If the rows to report on are trained on, and that is not allowed; told before the training, too.
     """
-    check_place(job.output)
     _check_sample(job.recipe, job.n_train, job.n_test)
+    source = job.data if job.recipe is None else get_recipe(job.recipe)
+    _check_output(clf, job.output, source, overwrite=job.overwrite)
     held_out: Sequence[str] = ()
     if job.test is not None:
         held_out = _without_leaks(clf, job.data if job.recipe is None else job.recipe, job.test)
@@ -75,8 +80,23 @@ def run_training(clf: SentimentLoRA, job: TrainingJob) -> EvaluationReport | Non
         report = clf.evaluate(job.test or f"{job.recipe}:{get_recipe(job.recipe).eval_split}")
     else:
         report = _on_a_sample(clf, get_recipe(job.recipe), job, held_out)
-    clf.save(job.output)
+    clf.save(job.output, overwrite=True)  # looked at before the training, which must not be lost here
     return report
+
+
+def _check_output(clf: SentimentLoRA, output: Path, data: Any, *, overwrite: bool) -> None:
+    """Refuse, before hours of training, to replace an adapter that is for something else."""
+    check_place(output)
+    if overwrite or not is_there(output):
+        return
+    if clf.labels is not None:
+        labels = LabelMap.of(clf.labels)
+    elif isinstance(data, Recipe) and data.label_map is not None:
+        labels = data.label_map
+    else:
+        prompt = None if clf.prompt is None else Prompt(clf.prompt)
+        labels = read_rows(clone(clf).set_params(verbose=False), data, labels=None, prompt=prompt).labels
+    check_replacing(output, labels.names, clf.base_model)
 
 
 def _without_leaks(clf: SentimentLoRA, data: Any, test: str) -> list[str]:
@@ -101,6 +121,7 @@ class SweepJob:
         n_train: Subsample of the recipe's training rows.
         n_test: Subsample of the recipe's evaluation rows.
         output: Where the best adapter is saved; None saves nothing.
+        overwrite: Replace an adapter of other classes or of another base model that is there.
     """
 
     data: str | None
@@ -110,6 +131,7 @@ class SweepJob:
     n_train: int | None
     n_test: int | None
     output: Path | None
+    overwrite: bool = False
 
 
 def run_sweep(
@@ -143,10 +165,11 @@ def run_sweep(
         ConfigError: If a subsample is asked for without a recipe.
         AdapterFolderError: If the adapter cannot be saved where it was asked for; told before the training.
     """
-    if job.output is not None:
-        check_place(job.output)
     _check_sample(job.recipe, job.n_train, job.n_test)
     data: Any = job.data if job.recipe is None else job.recipe
+    if job.output is not None:
+        source = data if job.recipe is None else get_recipe(job.recipe)
+        _check_output(clf, job.output, source, overwrite=job.overwrite)
     if job.recipe is not None and (job.n_train is not None or job.n_test is not None):
         data, _ = _sample(clf, get_recipe(job.recipe), job.n_train, job.n_test)
     result = clf.sweep(
@@ -163,7 +186,7 @@ def run_sweep(
         num_workers=num_workers,
     )
     if job.output is not None:
-        clf.save(job.output)
+        clf.save(job.output, overwrite=True)
     return result
 
 

@@ -13,6 +13,7 @@ from sklearn.metrics import brier_score_loss, log_loss
 from sentlora.errors import DataError
 from sentlora.evaluation.calibration import (
     brier_score,
+    calibrate,
     calibration_bins,
     expected_calibration_error,
     fit_temperature,
@@ -168,3 +169,13 @@ def test_calibration_needs_no_torch() -> None:
     modules = "calibration, thresholds, bootstrap, paired, breakdown"
     code = f"import sys; from sentlora.evaluation import {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_temperature_that_no_classifier_has_is_refused_on_few_rows_and_told_on_many() -> None:
+    logits = [[0.01, 0.0]] * 9 + [[0.0, 0.0001]]
+    words = r"^10 rows give the temperature 0\.00\d+, and usual ones lie between .* So few .* Nothing was changed"
+    with pytest.raises(DataError, match=words):
+        calibrate(logits, [0] * 10)
+    (note,) = calibrate(logits * 20, [0] * 200).notes
+    assert note.startswith("200 rows give the temperature 0.00")
+    assert calibrate([[2.0, 0.0]] * 3 + [[0.0, 2.0]], [0, 0, 1, 1]).notes == ()

@@ -350,3 +350,12 @@ def test_a_head_of_several_layers_gets_the_size_of_its_labels(tiny_model: Any, t
     for row, name in enumerate(["pair", "stars"] * 2):
         alone = kinds[name].predict_proba(TEXTS[:4])[row]
         np.testing.assert_allclose(list(found[row].values()), alone, rtol=0, atol=1e-5)
+
+
+def test_which_adapter_is_meant_has_to_be_said(multi: MultiAdapter) -> None:
+    words = r"Say which adapter is meant: adapter='films' for all texts, or .*\. There are: films, shop, "
+    for ask in (multi.predict, multi.predict_proba, multi.evaluate):
+        with pytest.raises(ConfigError, match=words):
+            ask(["good"])
+    with pytest.raises(ConfigError, match=r"takes the name of one adapter, .*; found .*Evaluate one after the other"):
+        multi.evaluate(["good"], ["positive"], adapter=["films"])

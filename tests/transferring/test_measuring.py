@@ -391,3 +391,13 @@ def test_what_cannot_work_is_told_before_anything_is_scored(
     monkeypatch.setattr(measuring, "open_adapter", open_adapter)
     with pytest.raises(error, match=message):
         call(saved, held_out_reviews)
+
+
+def test_columns_that_an_adapter_remembers_are_found_for_all(
+    tiny_bert: str, saved: Path, held_out_reviews: pd.DataFrame, toy_settings: dict[str, Any]
+) -> None:
+    shop = held_out_reviews.rename(columns={"text": "words", "label": "verdict"}).assign(note="a note of the shop")
+    columns = {"text_column": "words", "label_column": "verdict"}
+    clf = SentimentLoRA(tiny_bert, **{**toy_settings, **columns, "epochs": 0}).fit(shop)
+    found = transfer({"shop": clf, "films": saved}, {"rows": shop}, verbose=False)
+    assert [(cell.adapter, cell.n) for cell in found.cells] == [("shop", 100), ("films", 100)]

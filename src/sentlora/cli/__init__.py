@@ -5,7 +5,10 @@ Everything heavy is imported inside the commands, so that ``--help`` answers at 
 
 from __future__ import annotations
 
+import gc
 import sys
+
+from sentlora import processes
 
 # Each of these hangs its commands on `app`; the order is that of `sentlora --help`.
 # isort: off
@@ -15,6 +18,10 @@ from sentlora.cli.root import app
 
 def main() -> None:
     """Run the command line; the library's own errors are shown without a traceback."""
+    thresholds = gc.get_threshold()
+    # Python looks for garbage after every 700 new objects (2,000 from 3.12 on). A command imports torch, transformers
+    # and peft, whose hundreds of thousands stay, so most of that would be in vain.
+    gc.set_threshold(100_000, 20, 100)
     try:
         app()
     except KeyboardInterrupt:
@@ -30,5 +37,8 @@ def main() -> None:
         from sentlora.cli.wording import in_shell_words, options_of
 
         words = in_shell_words(str(error), options_of(get_command(app), sys.argv[1:]))
-        print(f"Error: {words}", file=sys.stderr)
+        where = "" if processes.is_first() else f" in process {processes.rank()}"
+        print(f"Error{where}: {words}", file=sys.stderr)
         sys.exit(1)
+    finally:
+        gc.set_threshold(*thresholds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -42,7 +43,10 @@ def calibrate(
     clf = SentimentLoRA.load(adapter, base_model=base, verbose=not quiet)
     clf.set_params(text_column=text_column, label_column=label_column, verbose=False)
     if not keep_temperature:
-        print(clf.calibrate(data))
+        found = clf.calibrate(data)
+        print(found)
+        for note in [] if quiet else found.notes:
+            print(f"Note: {note}", file=sys.stderr)
     if with_threshold:
         print(clf.choose_threshold(data, fpr=fpr, tpr=tpr, f1=f1))
     save_decision(adapter, temperature=clf.temperature_, threshold=clf.threshold_, threshold_rule=clf.threshold_rule_)

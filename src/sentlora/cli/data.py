@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from sentlora.cli.root import LabelColumn, Quiet, TextColumn, app
+from sentlora.cli.root import LabelColumn, Labels, Quiet, Ratings, TextColumn, app, classes_of
 
 data_app = typer.Typer(help="Look at data before training on them.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
@@ -34,12 +34,13 @@ def profile(
     recipe: Annotated[str | None, typer.Option(help="A named dataset; see `sentlora recipes`.")] = None,
     against: Annotated[list[str] | None, typer.Option(help="Other data to look for the same texts in.")] = None,
     tokenizer: Annotated[str | None, typer.Option(help="Base model whose tokenizer counts tokens.")] = None,
-    max_length: Annotated[int, typer.Option(help="Tokens a text would be truncated to.", min=1)] = 256,
+    max_length: Annotated[
+        int | None, typer.Option(help="Tokens a text would be truncated to, with --tokenizer (256).", min=1)
+    ] = None,
     near_duplicates: Annotated[bool, typer.Option("--near-duplicates", help="Look for nearly equal texts.")] = False,
     languages: Annotated[bool, typer.Option("--languages", help="Find out the languages of the texts.")] = False,
-    ratings: Annotated[
-        str | None, typer.Option(help="Classes of a rating scale: negative=1-2,neutral=3,positive=4-5.")
-    ] = None,
+    labels: Labels = None,
+    ratings: Ratings = None,
     text_column: TextColumn = None,
     label_column: LabelColumn = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -53,17 +54,21 @@ def profile(
         raise ConfigError("Give either data (sentlora data profile reviews.csv) or --recipe NAME, and not both.")
     if as_json and markdown:
         raise ConfigError("Give --json or --markdown, and not both.")
+    if max_length is not None and tokenizer is None:
+        raise ConfigError(
+            "--max-length counts tokens, and there is no --tokenizer to count with. Name the base model whose "
+            "tokenizer it is, such as --tokenizer minilm, or leave --max-length out."
+        )
+    classes = classes_of(labels, ratings)
     from sentlora.data.recipes import get_recipe
-    from sentlora.labels import LabelMap
     from sentlora.profiling import profile as profile_of
-    from sentlora.ratings import bins_of_text
 
     found = profile_of(
         data if recipe is None else get_recipe(recipe),
         other=against or None,
         base_model=tokenizer,
-        max_length=max_length,
-        labels=None if ratings is None else LabelMap.from_ratings(bins_of_text(ratings)),
+        max_length=256 if max_length is None else max_length,
+        labels=classes,
         text_column=text_column,
         label_column=label_column,
         near_duplicates=near_duplicates,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from sentlora.cli.root import AdapterPlace, LabelColumn, Quiet, Revision, TextColumn, app
+from sentlora.cli.root import AdapterPlace, LabelColumn, Overwrite, Quiet, Revision, TextColumn, app
 
 
 @app.command()
@@ -23,6 +23,7 @@ def export(
         str | None,
         typer.Option(help="Largest difference of a logit (0.001), or with int8 share of changed labels (0.02); none."),
     ] = None,
+    overwrite: Overwrite = False,
     base: Annotated[str | None, typer.Option("--base", help="Where the base model is now.")] = None,
     revision: Revision = None,
     text_column: TextColumn = None,
@@ -43,7 +44,8 @@ def export(
     clf = SentimentLoRA.load(source, base_model=base, verbose=not quiet)
     clf.set_params(text_column=text_column, label_column=label_column)
     sample = None if texts is None else _rows_of(texts)
-    clf.export(folder, format=format, quantize=quantize, texts=sample, tolerance=allowed)  # type: ignore[arg-type]
+    how: dict[str, Any] = {"format": format, "quantize": quantize, "tolerance": allowed}
+    clf.export(folder, texts=sample, overwrite=overwrite, **how)
     print(f"{'ONNX' if format == 'onnx' else 'merged'} model: {folder.absolute()}")
 
 

@@ -8,7 +8,19 @@ from typing import Annotated
 
 import typer
 
-from sentlora.cli.root import Adapter, Base, LabelColumn, Quiet, TextColumn, Variant, app
+from sentlora.cli.root import (
+    Adapter,
+    Base,
+    LabelColumn,
+    Labels,
+    Overwrite,
+    Quiet,
+    Ratings,
+    TextColumn,
+    Variant,
+    app,
+    classes_of,
+)
 
 _PICTURES = (".png", ".svg", ".pdf")
 
@@ -42,12 +54,15 @@ def sweep(
     seed: Annotated[int | None, typer.Option(help="Seed of everything random (0).")] = None,
     n_train: Annotated[int | None, typer.Option(help="Stratified subsample of a recipe's training rows.")] = None,
     n_test: Annotated[int | None, typer.Option(help="Stratified subsample of its test rows.")] = None,
+    labels: Labels = None,
+    ratings: Ratings = None,
     text_column: TextColumn = None,
     label_column: LabelColumn = None,
     allow_leaks: Annotated[
         bool, typer.Option("--allow-leaks", help="Train although held-out rows are among the training rows.")
     ] = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Save the best adapter here.")] = None,
+    overwrite: Overwrite = False,
     plot: Annotated[Path | None, typer.Option(help="Picture of the trials: .png, .svg or .pdf.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     quiet: Quiet = False,
@@ -71,12 +86,13 @@ def sweep(
         batch_size=batch_size,
         max_length=max_length,
         seed=seed,
+        labels=classes_of(labels, ratings),
         text_column=text_column,
         label_column=label_column,
         allow_leaks=allow_leaks,
         verbose=not quiet,
     )
-    job = SweepJob(data, recipe, validation, test, n_train, n_test, output)
+    job = SweepJob(data, recipe, validation, test, n_train, n_test, output, overwrite)
     result = run_sweep(
         clf,
         job,

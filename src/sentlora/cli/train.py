@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -13,12 +16,16 @@ from sentlora.cli.root import (
     Base,
     FreezeHead,
     LabelColumn,
+    Labels,
     Layers,
+    Overwrite,
     Quiet,
     RankPattern,
+    Ratings,
     TextColumn,
     Variant,
     app,
+    classes_of,
     layers_of,
     ranks_of,
 )
@@ -42,6 +49,7 @@ def train(
     recipe: Annotated[str | None, typer.Option(help="A named dataset; see `sentlora recipes`.")] = None,
     base: Base = "distilbert/distilbert-base-uncased",
     output: Annotated[Path, typer.Option("--output", "-o", help="Where the adapter is saved.")] = DEFAULT_FOLDER,
+    overwrite: Overwrite = False,
     validation: Annotated[str | None, typer.Option(help="File to choose the best epoch by.")] = None,
     test: Annotated[str | None, typer.Option(help="File or recipe:split to report on.")] = None,
     adapter: Adapter = None,
@@ -71,6 +79,9 @@ def train(
     tokens_per_batch: Annotated[
         int | None, typer.Option(help="Padded tokens trained on at a time; larger batches are cut (by device).")
     ] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="float32, bf16 (mixed), or auto: bf16 where the device has it (auto).")
+    ] = None,
     cache_prefix: Annotated[
         bool | None,
         typer.Option(
@@ -81,9 +92,8 @@ def train(
     max_length: Annotated[int | None, typer.Option(help="Tokens a text is truncated to (256).")] = None,
     truncation: Annotated[str | None, typer.Option(help="head, tail or head-tail (head).")] = None,
     scheduler: Annotated[str | None, typer.Option(help="linear, cosine, constant, one-cycle … (linear).")] = None,
-    ratings: Annotated[
-        str | None, typer.Option(help="Classes of a rating scale: negative=1-2,neutral=3,positive=4-5.")
-    ] = None,
+    labels: Labels = None,
+    ratings: Ratings = None,
     class_weights: Annotated[str | None, typer.Option(help="balanced, for rare classes.")] = None,
     augment: Annotated[
         str | None,
@@ -110,9 +120,8 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Train an adapter, report on held-out rows where there are some, and save it."""
+    from sentlora import processes
     from sentlora.errors import ConfigError
-    from sentlora.labels import LabelMap
-    from sentlora.ratings import bins_of_text
     from sentlora.sentiment_lora import SentimentLoRA
     from sentlora.workflow import TrainingJob, run_training
 
@@ -136,11 +145,12 @@ def train(
         batch_size=batch_size,
         batching=batching,
         tokens_per_batch=tokens_per_batch,
+        precision=precision,
         cache_prefix=cache_prefix,
         max_length=max_length,
         truncation=truncation,
         scheduler=scheduler,
-        labels=None if ratings is None else LabelMap.from_ratings(bins_of_text(ratings)),
+        labels=classes_of(labels, ratings),
         class_weights=class_weights,
         augment=augment,
         # A shell hands over a backslash and an n, where a line break is meant.
@@ -155,8 +165,26 @@ def train(
         output_dir=checkpoints,
         verbose=not quiet,
     )
-    job = TrainingJob(data, recipe, validation, test, n_train, n_test, output, resume)
-    report = run_training(clf, job)
+    job = TrainingJob(data, recipe, validation, test, n_train, n_test, output, resume, overwrite)
+    try:
+        report = run_training(clf, job)
+    except KeyboardInterrupt as stopped:
+        print(str(stopped) or "Interrupted.", file=sys.stderr)
+        print(_how_to_go_on(checkpoints, sys.argv[1:]), file=sys.stderr)
+        raise typer.Exit(130) from None
+    if not processes.is_first():
+        return
     if report is not None:
         print(report)
     print(f"adapter: {output.absolute()}")
+
+
+def _how_to_go_on(checkpoints: Path | None, arguments: Sequence[str]) -> str:
+    """Return what to type after a run was interrupted."""
+    from sentlora.training.arguments import has_checkpoint
+
+    if checkpoints is None:
+        return "Nothing of the run is kept. With --checkpoints FOLDER it could be stopped, and gone on with (--resume)."
+    if not has_checkpoint(checkpoints):
+        return f"There is no checkpoint in {checkpoints} yet; the same command begins anew."
+    return f"Go on:\n  {shlex.join(['sentlora', *(a for a in arguments if a != '--resume'), '--resume'])}"

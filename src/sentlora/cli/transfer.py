@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from sentlora.cli.root import LabelColumn, Quiet, TextColumn, app
-
-if TYPE_CHECKING:
-    from sentlora.labels import LabelMap
+from sentlora.cli.root import LabelColumn, Quiet, Ratings, TextColumn, app, classes_of
 
 
 @app.command()
@@ -32,9 +29,7 @@ def transfer(
     labels: Annotated[
         str | None, typer.Option(help="Classes of data that are no recipe, by value: 0=negative,1=positive.")
     ] = None,
-    ratings: Annotated[
-        str | None, typer.Option(help="Classes of a rating scale: negative=1-2,neutral=3,positive=4-5.")
-    ] = None,
+    ratings: Ratings = None,
     text_column: TextColumn = None,
     label_column: LabelColumn = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for tables and picture.")] = None,
@@ -45,16 +40,10 @@ def transfer(
 ) -> None:
     """Test each of several adapters on each of several data sets, in one table."""
     from sentlora.errors import ConfigError
-    from sentlora.labels import LabelMap
-    from sentlora.ratings import bins_of_text
 
     if as_json and markdown:
         raise ConfigError("Give --json or --markdown, and not both.")
-    if labels is not None and ratings is not None:
-        raise ConfigError("Give --labels or --ratings, and not both.")
-    classes = None if ratings is None else LabelMap.from_ratings(bins_of_text(ratings))
-    if labels is not None:
-        classes = _labels(labels)
+    classes = classes_of(labels, ratings)
     from sentlora.transferring.names import data_name, parse_named
     from sentlora.transferring.table import check_folder
 
@@ -80,15 +69,3 @@ def transfer(
     if output is not None:
         print(f"transfer: {found.save(output, dark=dark, verbose=not quiet)}", file=sys.stderr)
     print(found.to_json() if as_json else found.to_markdown() if markdown else found)
-
-
-def _labels(text: str) -> LabelMap:
-    """Turn ``0=negative,1=positive`` into classes."""
-    from sentlora.errors import ConfigError
-    from sentlora.labels import LabelMap
-
-    pairs = [[piece.strip() for piece in part.split("=")] for part in text.split(",") if part.strip()]
-    if any(len(pair) != 2 or not all(pair) for pair in pairs):
-        raise ConfigError(f"--labels takes VALUE=NAME pairs, such as 0=negative,1=positive; found {text!r}.")
-    # A number is a number in most files; LabelMap also takes it where it was read as a text.
-    return LabelMap.of({int(value) if value.lstrip("-").isdecimal() else value: name for value, name in pairs})

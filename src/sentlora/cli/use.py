@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -70,13 +70,22 @@ def evaluate(
 def predict(
     adapter: AdapterPlace,
     texts: Annotated[list[str] | None, typer.Argument(help="Texts; without any, --file or standard input.")] = None,
-    file: Annotated[Path | None, typer.Option("--file", "-f", help="CSV, TSV, JSONL or Parquet file.")] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--file", "-f", help="CSV, TSV, JSONL or Parquet file; with --engine ray a folder, 's3://…', too."
+        ),
+    ] = None,
     column: Annotated[str | None, typer.Option("--column", help="Column of the texts in the file.")] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="CSV, TSV, JSONL or Parquet file.")] = None,
+    target: Annotated[
+        str | None, typer.Option("--output", "-o", help="CSV, TSV, JSONL or Parquet file; with --engine ray a folder.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where a run of this --output was cut off.")] = False,
     abstain_below: Annotated[
         float | None, typer.Option(help="Leave the label empty where its probability is below this: 0.8.")
     ] = None,
+    engine: Annotated[str, typer.Option("--engine", help="local, or ray for many workers.")] = "local",
+    workers: Annotated[int | None, typer.Option("--workers", help="Of --engine ray, a CPU each (all CPUs).")] = None,
     base: Annotated[str | None, typer.Option("--base", help="Where the base model is now.")] = None,
     revision: Revision = None,
     quiet: Quiet = False,
@@ -89,11 +98,12 @@ def predict(
     config = read_folder(folder, verify=False)  # a wrong name is told before the heavy libraries are loaded
     import pandas as pd
 
+    from sentlora.data.file_texts import CHUNK_ROWS, find_texts_of_file
     from sentlora.data.headers import UsualColumns
     from sentlora.data.prompts import Prompt
     from sentlora.errors import ConfigError
     from sentlora.inference.decision import check_abstention
-    from sentlora.inference.file_scoring import CHUNK_ROWS, find_texts_of_file, score_file, scored_parts
+    from sentlora.inference.file_scoring import score_file, scored_parts
     from sentlora.inference.tables import (
         check_output,
         lines_in_parts,
@@ -105,12 +115,28 @@ def predict(
     )
     from sentlora.sentiment_lora import SentimentLoRA
 
-    if texts and file is not None:
+    if engine not in ("local", "ray"):
+        raise ConfigError(f"--engine must be local or ray; found {engine!r}.")
+    if workers is not None and engine != "ray":
+        raise ConfigError("--workers counts the workers of --engine ray; give both, or leave --workers out.")
+    if texts and source is not None:
         raise ConfigError("Give texts or --file, and not both.")
-    if column is not None and file is None:
+    if column is not None and source is None:
         raise ConfigError("--column names a column of --file; there is no file.")
-    if resume and (file is None or output is None):
+    if resume and (source is None or target is None):
         raise ConfigError("--resume goes on from --file to --output; it needs both.")
+    if engine == "ray":
+        from sentlora.predicting import predict_files
+
+        if source is None or target is None:
+            raise ConfigError(
+                "--engine ray reads the files of --file and writes the folder of --output; it needs both."
+            )
+        how: dict[str, Any] = {"column": column, "abstain_below": abstain_below, "workers": workers, "resume": resume}
+        n_rows = predict_files(adapter, source, target, base_model=base, revision=revision, verbose=not quiet, **how)
+        print(f"{n_rows:,} predictions: {target}", file=sys.stderr)
+        return
+    file, output = None if source is None else Path(source), None if target is None else Path(target)
     check_output(output, file)
     if abstain_below is not None:
         check_abstention(abstain_below)

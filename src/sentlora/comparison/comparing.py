@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from sentlora import processes
 from sentlora.comparison.base import base_fingerprint, check_base, suited_modes
 from sentlora.comparison.child import RowFailedError, run_in_child
 from sentlora.comparison.entries import entries
@@ -103,6 +104,7 @@ def compare(
         >>> compare("imdb", base_model="minilm", r=[4, 8], n_train=1000, n_test=1000, seeds=3)  # doctest: +SKIP
         Comparison(source='imdb', rows=14, failed=0)
     """
+    processes.check_alone("compare")
     asked = {
         name: _several(value)
         for name, value in {

@@ -31,8 +31,8 @@ _COMPARED = {
     "seed": "seeds",
 }
 _ABOUT_MATRICES = ("variant", "r", "alpha", "dropout", "targets", "layers", "rank_pattern")
-# Settings that came later than the first rows; left out where they say nothing, so that such rows are found again.
-_LATER = ("augment",)
+# Settings that came later than the first rows; left out where they say this, so that such rows are found again.
+_LATER = {"augment": None, "precision": "auto"}
 _TIMES_RANK = re.compile(r"(\d+(?:\.\d+)?)r")
 
 
@@ -165,7 +165,8 @@ class Grid:
             if rows is not None:
                 settings = settings.settled_for(*rows)
             written = settings.to_dict()
-            yield Run(mode, seed, {name: written[name] for name in written if name not in _LATER or written[name]})
+            said = {name: value for name, value in written.items() if (name, value) not in _LATER.items()}
+            yield Run(mode, seed, said)
 
     def _choices(self, mode: str) -> Iterator[tuple[dict[str, Any], float | str | None]]:
         if mode != "lora":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from sentlora.comparison.plan import BASELINES, MODES, Run
 from sentlora.comparison.preparation import facts_of
 from sentlora.console import say
 from sentlora.errors import ConfigError
+from sentlora.writing.files import write_whole_file
 
 # To be raised with every change of what is measured, or how.
 SCHEMA = 1
@@ -114,15 +114,12 @@ class Store:
             ConfigError: If the folder cannot be written to.
         """
         path = self._path(row.run)
-        draft = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
         facts = {**self._facts, **facts_of(row.run.preprocess)}
         text = json.dumps({**row.to_dict(), "facts": facts}, indent=2, allow_nan=False)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            draft.write_text(text + "\n", encoding="utf-8")
-            draft.replace(path)
+            write_whole_file(path, text + "\n")
         except OSError as error:
-            draft.unlink(missing_ok=True)
             raise ConfigError(f"Cannot write to {self._folder}: {error.strerror}. Free some space there.") from error
 
     def _facts_for(self, run: Run) -> dict[str, Any]:

@@ -19,6 +19,8 @@ from sentlora.comparison.store import SCHEMA, Row
 from sentlora.console import say
 from sentlora.errors import ConfigError, MissingExtraError
 from sentlora.evaluation.layout import markdown_table, text_table
+from sentlora.evaluation.plot_style import save_picture
+from sentlora.writing.files import write_whole_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -182,7 +184,7 @@ class Comparison:
         """
         text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
         if path is not None:
-            Path(path).write_text(text + "\n", encoding="utf-8")
+            write_whole_file(path, text + "\n")
         return text
 
     def plot(self, metric: str = "accuracy") -> Figure:
@@ -228,10 +230,10 @@ class Comparison:
         """
         place = Path(folder).expanduser().resolve()
         place.mkdir(parents=True, exist_ok=True)
-        (place / "table.md").write_text(self.to_markdown(), encoding="utf-8")
+        write_whole_file(place / "table.md", self.to_markdown())
         self.to_json(place / "comparison.json")
         try:
-            self.plot().savefig(place / "comparison.png", dpi=150)
+            save_picture(self.plot(), place / "comparison.png")
         except MissingExtraError as error:
             say(f"Note: there is no comparison.png. {error}", verbose=verbose)
         return place

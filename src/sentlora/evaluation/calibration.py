@@ -26,6 +26,8 @@ _WIDEST = 1e4
 _ROUNDING = 1e-2
 
 _FEW_ROWS = 100
+# Temperatures of trained classifiers lie near 1; beyond these it is more likely that the rows mislead.
+_USUAL = (0.1, 10.0)
 
 _Floats = NDArray[np.float64]
 
@@ -41,6 +43,7 @@ class Calibration:
         ece_after: The same at this one. As it was fitted to these rows, it flatters a little.
         nll_before: Log loss at a temperature of 1.
         nll_after: The same at this one.
+        notes: What speaks against relying on it, in sentences.
     """
 
     temperature: float
@@ -49,6 +52,7 @@ class Calibration:
     ece_after: float
     nll_before: float
     nll_after: float
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """Return one line for people."""
@@ -244,7 +248,7 @@ def calibrate(logits: ArrayLike, ids: ArrayLike) -> Calibration:
         ids: The true class ids, shape (n,).
 
     Raises:
-        DataError: As :func:`fit_temperature`.
+        DataError: As :func:`fit_temperature`; or if fewer than 100 rows give a temperature that no classifier has.
 
     Examples:
         >>> found = calibrate([[4.0, 0.0], [4.0, 0.0], [4.0, 0.0], [0.0, 4.0]], [0, 0, 1, 1])
@@ -252,6 +256,15 @@ def calibrate(logits: ArrayLike, ids: ArrayLike) -> Calibration:
         True
     """
     temperature = fit_temperature(logits, ids)
+    n = len(np.asarray(ids))
+    low, high = _USUAL
+    told = f"{n:,} rows give the temperature {temperature:.3g}, and usual ones lie between {low:g} and {high:g}"
+    unusual = not low <= temperature <= high
+    if unusual and n < _FEW_ROWS:
+        raise DataError(
+            f"{told[0].upper()}{told[1:]}. So few rows cannot bear that: nearly all of them are predicted right, or "
+            "their labels are by chance. Nothing was changed. Calibrate on some hundred rows that were not trained on."
+        )
     values = np.asarray(logits, dtype=np.float64)
     before, after = softmax(values), softmax(values, temperature)
     return Calibration(
@@ -261,6 +274,7 @@ def calibrate(logits: ArrayLike, ids: ArrayLike) -> Calibration:
         ece_after=expected_calibration_error(ids, after),
         nll_before=negative_log_likelihood(ids, before),
         nll_after=negative_log_likelihood(ids, after),
+        notes=(f"{told}. Were these rows trained on, or are their labels by chance?",) if unusual else (),
     )
 
 

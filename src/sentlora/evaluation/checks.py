@@ -106,5 +106,6 @@ def as_probabilities(scores: ArrayLike) -> NDArray[np.float64]:
     values = score_rows(scores)
     if (values >= 0).all() and bool((np.abs(values.sum(axis=1) - 1) <= _SUM_TOLERANCE).all()):
         return values
-    powers = np.exp(values - values.max(axis=1, keepdims=True))
+    with np.errstate(over="ignore"):  # a difference beyond all numbers is a probability of zero
+        powers = np.exp(values - values.max(axis=1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))

@@ -17,6 +17,7 @@ from sentlora.evaluation.explained_words import Token, Word, words_of
 from sentlora.evaluation.report import check_report_path
 from sentlora.inference.completeness import completeness_error, is_rough
 from sentlora.labels import LabelValue
+from sentlora.writing.files import write_whole_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -131,7 +132,7 @@ class Explanation:
             check_report_path(Path(path), (".html", ".htm"))
         page = explanation_html.page(self)
         if path is not None:
-            Path(path).write_text(page, encoding="utf-8")
+            write_whole_file(path, page)
         return page
 
     def to_dict(self) -> dict[str, Any]:
@@ -169,7 +170,7 @@ class Explanation:
         """
         text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
         if path is not None:
-            Path(path).write_text(text + "\n", encoding="utf-8")
+            write_whole_file(path, text + "\n")
         return text
 
     def to_frame(self, *, tokens: bool = False) -> pd.DataFrame:

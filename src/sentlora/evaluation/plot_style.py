@@ -6,11 +6,14 @@ dashes or markers.
 
 from __future__ import annotations
 
+import io
 import textwrap
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sentlora.errors import MissingExtraError
+from sentlora.writing.files import write_whole_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -132,3 +135,15 @@ def require_matplotlib(purpose: str) -> None:
         import matplotlib  # noqa: F401
     except ImportError as error:
         raise MissingExtraError("matplotlib", "plot", purpose) from error
+
+
+def save_picture(figure: Any, path: Path) -> None:
+    """Save a figure as a file, whole or not at all.
+
+    Args:
+        figure: The matplotlib figure.
+        path: The file; its suffix is the format.
+    """
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format=path.suffix.removeprefix("."), dpi=150)
+    write_whole_file(path, drawn.getvalue())

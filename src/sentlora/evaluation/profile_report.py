@@ -6,7 +6,6 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from sentlora.data.lengths import Lengths
 from sentlora.data.profile import ALL, Overlap, SplitProfile, remarks
 from sentlora.evaluation import profile_tables as tables
 from sentlora.labels import LabelMap
+from sentlora.writing.files import write_whole_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -114,7 +114,7 @@ class Profile:
         """
         text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
         if path is not None:
-            Path(path).write_text(text + "\n", encoding="utf-8")
+            write_whole_file(path, text + "\n")
         return text
 
     def plot(self) -> Figure:

@@ -21,6 +21,7 @@ from sentlora.evaluation.thresholds import is_number
 from sentlora.evaluation.trust import Trust
 from sentlora.inference.decision import decide
 from sentlora.labels import LabelMap
+from sentlora.writing.files import write_whole_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -312,7 +313,7 @@ def check_report_path(path: Path, suffixes: Sequence[str]) -> None:
 
 def _write(path: Path, text: str) -> None:
     _check_place(path)
-    path.write_text(text + "\n", encoding="utf-8", errors="replace")
+    write_whole_file(path, text + "\n", errors="replace")
 
 
 def _check_place(path: Path) -> None:

@@ -163,12 +163,14 @@ class MultiAdapter:
             remove(member._model, member.key, other.key)
             del self._members[name]
 
-    def predict(self, texts: Any, *, adapter: str | Sequence[str], abstain_below: float | None = None) -> np.ndarray:
+    def predict(
+        self, texts: Any, *, adapter: str | Sequence[str] | None = None, abstain_below: float | None = None
+    ) -> np.ndarray:
         """Predict the label of each text, each with the threshold of its adapter.
 
         Args:
             texts: As in ``SentimentLoRA.predict``; with several adapters each row is read as its adapter would.
-            adapter: The name of one adapter, or one name for each text.
+            adapter: The name of one adapter, or one name for each text; it has to be given.
             abstain_below: Answer None where the probability of the label is below this.
 
         Returns:
@@ -183,18 +185,21 @@ class MultiAdapter:
         def labels_of(member: Member, read: Any) -> np.ndarray:
             return member.predict(read, abstain_below=abstain_below)
 
+        self._check_said(adapter)
         with self._turn:
             if isinstance(adapter, str):
                 return labels_of(self._member(adapter), texts)
             routed = routed_texts(texts, adapter, self._member)
             return routed.in_order(routed.each(labels_of, written=True))
 
-    def predict_proba(self, texts: Any, *, adapter: str | Sequence[str]) -> np.ndarray | list[dict[Any, float]]:
+    def predict_proba(
+        self, texts: Any, *, adapter: str | Sequence[str] | None = None
+    ) -> np.ndarray | list[dict[Any, float]]:
         """Predict the probability of each label, each with the temperature of its adapter.
 
         Args:
             texts: As in :meth:`predict`.
-            adapter: The name of one adapter, or one name for each text.
+            adapter: The name of one adapter, or one name for each text; it has to be given.
 
         Returns:
             Where all adapters that were asked have the same labels in the same order: an array, float64, shape
@@ -205,6 +210,7 @@ class MultiAdapter:
             ConfigError: If there is no such adapter.
             DataError: If a text is missing or no string, or there is not one name for each text.
         """
+        self._check_said(adapter)
         with self._turn:
             if isinstance(adapter, str):
                 return self._member(adapter).predict_proba(texts)
@@ -212,7 +218,13 @@ class MultiAdapter:
             return routed.tables_in_order(routed.each(lambda member, read: member.predict_proba(read)))
 
     def evaluate(
-        self, X: Any, y: Any = None, *, adapter: str, text_column: str | None = None, label_column: str | None = None
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        adapter: str | None = None,
+        text_column: str | None = None,
+        label_column: str | None = None,
     ) -> EvaluationReport:
         """Compare the predictions of one adapter with true labels, as ``SentimentLoRA.evaluate`` does.
 
@@ -227,6 +239,12 @@ class MultiAdapter:
             ConfigError: If there is no such adapter.
             DataError: If texts, labels or columns cannot be used as they are.
         """
+        self._check_said(adapter)
+        if not isinstance(adapter, str):
+            raise ConfigError(
+                f"evaluate() takes the name of one adapter, as a report has one set of labels; found {shown(adapter)}. "
+                f"Evaluate one after the other: adapter={self.names[0]!r}."
+            )
         with self._turn:
             return self._member(adapter).evaluate(X, y, text_column=text_column, label_column=label_column)
 
@@ -249,6 +267,13 @@ class MultiAdapter:
         n, megabytes = _sums(base)
         table = text_table(["adapter", "kind", "labels", "extra parameters", "MB"], rows, left=3)
         return f"MultiAdapter over {first.base_model}: {n} parameters, {megabytes} MB\n{table}"
+
+    def _check_said(self, adapter: Any) -> None:
+        if adapter is None:
+            raise ConfigError(
+                f"Say which adapter is meant: adapter={self.names[0]!r} for all texts, or for predictions a list with "
+                f"one name for each. There are: {', '.join(self.names)}."
+            )
 
     def _member(self, name: Any) -> Member:
         if isinstance(name, str) and name in self._members:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from sentlora.data.headers import NONE_USUAL, UsualColumns
 from sentlora.data.leaks import Keys
 from sentlora.data.prompts import Prompt
 from sentlora.errors import ConfigError
@@ -34,6 +35,7 @@ class Adapter:
         base_model: Its base model.
         trained_on: Where its training rows came from, in words.
         seen: Keys of its training texts, where it was trained in this process.
+        columns: What the columns were called in training, where they had to be named.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Adapter:
     base_model: str
     trained_on: str
     seen: Keys | None = None
+    columns: UsualColumns = NONE_USUAL
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,8 @@ def read_adapter(name: str, of: Any) -> Adapter:
     """
     if isinstance(of, SentimentLoRA):
         of.check_fitted()
-        return Adapter(name, of, of.labels_, of.prompt_, of.base_model, of.trained_on_, of._trained_texts)
+        known = of.labels_, of.prompt_, of.base_model, of.trained_on_, of._trained_texts, of.columns_
+        return Adapter(name, of, *known)
     if not isinstance(of, (str, Path)):
         raise ConfigError(
             f"Expected an adapter folder or a fitted SentimentLoRA as {name!r}; found {type(of).__name__}."
@@ -112,7 +116,8 @@ def read_adapter(name: str, of: Any) -> Adapter:
     folder = Path(of).expanduser()
     config = read_folder(folder, verify=False)
     prompt = None if config.prompt is None else Prompt(config.prompt)
-    return Adapter(name, folder, config.labels, prompt, config.base_model, config.trained_on)
+    columns = UsualColumns(config.text_column, config.label_column)
+    return Adapter(name, folder, config.labels, prompt, config.base_model, config.trained_on, columns=columns)
 
 
 def open_adapter(adapter: Adapter, *, base_model: str | None = None, verbose: bool = True) -> Scorer:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sentlora.console import is_watched, progress_bar, say
+from sentlora.data.headers import UsualColumns
 from sentlora.errors import ConfigError
 from sentlora.labels import LabelMap
 from sentlora.transferring.adapters import Adapter, open_adapter, read_adapter
@@ -81,7 +82,9 @@ def transfer(
     if unknown := [name for name in given if name not in {adapter.name for adapter in tested}]:
         names = ", ".join(repr(adapter.name) for adapter in tested)
         raise ConfigError(f"train_data names {unknown[0]!r}, which is none of the adapters: {names}.")
-    reading = Reading(labels, text_column, label_column, max_rows, seed, verbose)
+    # The same for all, so that all are tested on the same texts.
+    usual = UsualColumns(others=tuple(adapter.columns for adapter in tested))
+    reading = Reading(labels, text_column, label_column, max_rows, seed, verbose, usual)
     rows = _read(tested, parts, reading)
     matches = {
         (adapter.name, name): _match(adapter, name, rows[adapter.name, name]) for adapter in tested for name in parts

@@ -12,6 +12,7 @@ from datasets import Dataset, DatasetDict
 
 from sentlora.data.catalogue import Recipe
 from sentlora.data.columns import SentimentData, read_data
+from sentlora.data.headers import NONE_USUAL, UsualColumns
 from sentlora.data.holdout import subsample
 from sentlora.data.leaks import Keys, keys_of
 from sentlora.data.lookup import get_recipe, list_recipes
@@ -60,6 +61,7 @@ class Reading:
         max_rows: Most rows of a data set.
         seed: Of the sample.
         verbose: Print notices.
+        usual: What the columns were called that the adapters were trained on: names to try before the common ones.
     """
 
     labels: Labels = None
@@ -68,6 +70,7 @@ class Reading:
     max_rows: int | None = None
     seed: int = 0
     verbose: bool = True
+    usual: UsualColumns = NONE_USUAL
 
     def data(self, data: Any, prompt: Prompt | None) -> SentimentData:
         """Read whatever a user holds, with its own classes.
@@ -96,6 +99,7 @@ class Reading:
             labels=None if _making(texts) is not None else labels,
             text_column=self.text_column,
             label_column=self.label_column,
+            usual=self.usual,
             prompt=_prompt_for(prompt, texts),
             default_split=split,
             verbose=verbose,

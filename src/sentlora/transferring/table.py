@@ -13,9 +13,11 @@ import pandas as pd
 
 from sentlora.console import say
 from sentlora.errors import ConfigError, MissingExtraError
+from sentlora.evaluation.plot_style import save_picture
 from sentlora.labels import LabelMap
 from sentlora.transferring import layout
 from sentlora.transferring.cell import METRICS, Cell, interval_of
+from sentlora.writing.files import write_whole_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -153,7 +155,7 @@ class Transfer:
         """
         text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
         if path is not None:
-            Path(path).write_text(text + "\n", encoding="utf-8")
+            write_whole_file(path, text + "\n")
         return text
 
     def plot(self, ax: Axes | None = None, *, metric: str = "f1_macro", dark: bool = False) -> Axes:
@@ -196,11 +198,10 @@ class Transfer:
         """
         place = check_folder(folder)
         place.mkdir(parents=True, exist_ok=True)
-        (place / "table.md").write_text(self.to_markdown(), encoding="utf-8")
+        write_whole_file(place / "table.md", self.to_markdown())
         self.to_json(place / _RECORD)
         try:
-            figure: Any = self.plot(dark=dark).figure
-            figure.savefig(place / "transfer.png", dpi=150)
+            save_picture(self.plot(dark=dark).figure, place / "transfer.png")
         except MissingExtraError as error:
             say(f"Note: there is no transfer.png. {error}", verbose=verbose)
         return place
