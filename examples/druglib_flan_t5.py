@@ -73,7 +73,7 @@ def run(base: str, recipe: str, n_train: int | None, n_test: int | None, epochs:
     for label, probability in zip(clf.classes_, clf.predict_proba(review)[0], strict=True):
         print(f"{label:<10}{probability:>6.1%}")
 
-    print(f"\nThe adapter: {clf.save(output)}")
+    print(f"\nThe adapter: {clf.save(output, overwrite=True)}")
 
 
 if __name__ == "__main__":

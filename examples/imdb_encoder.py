@@ -58,7 +58,7 @@ def run(base: str, n_train: int | None, n_test: int | None, epochs: float, max_l
     for sentence, before, after in zip(SENTENCES, untrained.predict(SENTENCES), clf.predict(SENTENCES), strict=True):
         print(f"{before:<12}{after:<12}{sentence}")
 
-    print(f"\nThe adapter: {clf.save(output)}")
+    print(f"\nThe adapter: {clf.save(output, overwrite=True)}")
 
 
 if __name__ == "__main__":

@@ -65,7 +65,7 @@ def run(base: str, n_train: int | None, n_test: int | None, epochs: float, outpu
     for sentence, probabilities in zip(SENTENCES, clf.predict_proba(SENTENCES), strict=True):
         print(f"{clf.classes_[probabilities.argmax()]:<10}{probabilities.max():>6.1%}  {sentence}")
 
-    print(f"\nThe adapter: {clf.save(output)}")
+    print(f"\nThe adapter: {clf.save(output, overwrite=True)}")
 
 
 if __name__ == "__main__":
