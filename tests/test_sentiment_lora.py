@@ -22,6 +22,7 @@ from sentlora.data.headers import UsualColumns
 from sentlora.errors import (
     AdapterFolderError,
     BackboneError,
+    CheckpointError,
     ConfigError,
     DataError,
     LabelError,
@@ -474,9 +475,11 @@ def test_checkpoints_are_looked_for_before_the_data_are_read(tiny_bert: str, tmp
     clf = SentimentLoRA(tiny_bert, epochs=1, verbose=False)
     with pytest.raises(ConfigError, match=r"resume=True needs output_dir= \(--checkpoints\), the folder that keeps"):
         clf.fit(unread(), unread(), resume=True)
-    clf.set_params(output_dir=tmp_path)
-    with pytest.raises(ConfigError, match="resume=True found no checkpoint in"):
+    (tmp_path / "file").write_text("no folder")
+    clf.set_params(output_dir=tmp_path / "file")
+    with pytest.raises(CheckpointError, match=r"Checkpoints cannot be written to .*is a file"):
         clf.fit(unread(), unread(), resume=True)
+    clf.set_params(output_dir=tmp_path / "run")
     with pytest.raises(AssertionError, match="the data were read"):  # nothing is wrong with this one
         clf.fit(unread(), unread())
 

@@ -127,7 +127,7 @@ def test_a_folder_that_several_write_is_never_a_mixture(way: str, tmp_path: Path
 
 def test_a_report_that_several_write_is_never_a_mixture(tmp_path: Path) -> None:
     reads, mixed, statuses = torn.crowd(torn.REPORT, tmp_path, 3, 30)
-    assert reads > 10 and mixed == 0
+    assert reads > 2 and mixed == 0
     assert statuses == [0, 0, 0]
     assert names(tmp_path) == ["report.html"]
 

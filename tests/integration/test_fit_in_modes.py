@@ -352,14 +352,17 @@ def test_weights_of_another_number_of_labels_are_refused(own_folder: Path) -> No
     for part in ("names", "values", "raw"):
         config["labels"][part] = [*config["labels"][part], "mixed"]
     path.write_text(json.dumps(config))
-    words = f"The weights in {own_folder} have no head for the 3 labels of its sentlora.json. Copy the folder again."
+    words = (
+        f"{own_folder / 'model.safetensors'} does not fit its config.json and the labels in its sentlora.json: for "
+        "'classifier.bias' expected shape (3,), found (2,). Copy the folder again."
+    )
     with pytest.raises(AdapterFolderError, match=re.escape(words)):
         SentimentLoRA.load(own_folder)
 
 
 def test_a_damaged_file_gives_words_and_no_bare_traceback(own_folder: Path) -> None:
     (own_folder / "model.safetensors").write_bytes(b"\x00" * 64)
-    with pytest.raises(OSError, match="could not be loaded"):
+    with pytest.raises(AdapterFolderError, match=r"model\.safetensors is damaged: .*Copy the folder again"):
         SentimentLoRA.load(own_folder, verify=False)
 
 

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from sentlora import cli
-from sentlora.errors import AdapterFolderError, ConfigError
+from sentlora.errors import AdapterFolderError, ConfigError, LabelError
 
 
 @pytest.fixture
@@ -71,7 +71,8 @@ def test_classes_are_typed_by_value_or_by_rating(run: Any, held_out_reviews: pd.
     [
         (("--json", "--markdown"), {}, ConfigError, "Give --json or --markdown, and not both"),
         (("--labels", "0=a", "--ratings", "a=1-2,b=3-5"), {}, ConfigError, "Give --labels or --ratings, and not both"),
-        (("--labels", "negative"), {}, ConfigError, "--labels takes VALUE=NAME pairs, such as .*; found 'negative'"),
+        (("--labels", "a=b=c"), {}, ConfigError, "--labels takes names, .*, or VALUE=NAME pairs, .*; found 'a=b=c'"),
+        (("--labels", "negative"), {}, LabelError, r"needs at least two labels; found 1: \['negative'\]"),
         (("--train-data", "train.csv"), {}, ConfigError, "--train-data takes NAME=DATA; found 'train.csv'"),
         (("--output", "train.csv"), {}, ConfigError, "train.csv is a file; a transfer needs a folder"),
         ((), {"adapters": "a=x,a=y"}, ConfigError, "Two of --adapters are called 'a'"),

@@ -153,7 +153,7 @@ def check_adapter_config(place: Path, weights: Path) -> None:
             f"{place} asks peft to repeat more layers of the base model than {weights.name} has matrices for. Copy the "
             "folder again."
         )
-    largest = max((side for shape in shapes.values() for side in shape), default=0)
+    largest = max((side for shape in shapes.values() for side in shape), default=1)
     for rank in (config.get("r"), *_values(config.get("rank_pattern"))):
         if isinstance(rank, int | float) and rank > largest:
             raise AdapterFolderError(
@@ -208,8 +208,8 @@ def check_shapes(model: Any, weights: Path) -> None:
     for name in sorted(set(expected) & set(found)):
         if expected[name] != found[name]:
             raise AdapterFolderError(
-                f"{weights} does not fit its config.json: for {name!r} expected shape {expected[name]}, found "
-                f"{found[name]}. Copy the folder again."
+                f"{weights} does not fit its config.json and the labels in its sentlora.json: for {name!r} expected "
+                f"shape {expected[name]}, found {found[name]}. Copy the folder again."
             )
     there, wanted = sum(map(_count, found.values())), sum(p.numel() for p in model.parameters())
     if wanted > 2 * there:
