@@ -40,7 +40,6 @@ GAPS = {"i": [1, 2, 3, None, 5], "b": [True, False, True, True, None], "t": ["a"
         ("quotes.csv", 'id,text\n1,good\n2,"bad, \nso"\n3\n4,NA\n5,"x ""y"""\n'),
         ("header.csv", "id,text\n"),
         ("windows.csv", "\ufeffid , text\r\n1,good\r\n2,b\r\n3,c\r\n"),
-        ("same.csv", "text,text,\n1,2,3\n1,2,3\n1,2,3\n"),
         ("blank.csv", "\n\nid,text\n1,2\n\n3,4\n5,6\n"),
         ("one.csv", '\n\ntext\r\ngood\r\n\r\n"a\n\nb"\r\nbad\n\n'),
         ("tabs.tsv", 'id\ttext\n1\t"a, b"\n2\tc\n3\td\n'),
@@ -74,7 +73,8 @@ def test_an_index_that_parquet_keeps_is_dropped(write: Any, tmp_path: Path) -> N
     [
         ("long.csv", "id,text\n1,good\n2,b\n3,c\n4,d\n5,x,y\n"),
         ("all-long.csv", "id,text\n1,good,3\n2,b,3\n"),
-        ("semicolons.csv", "id;text\n1;good\n2;b\n"),
+        ("commas.tsv", "id,text\n1,good\n2,b\n"),
+        ("same.csv", "text,text,\n1,2,3\n"),
         ("latin.csv", "id,text\n1,good\n2,\u00e4\n3,caf".encode() + b"\xe9\n4,d\n"),
         ("cut.csv", "id,text\n1,good\n2,\u00e4".encode()[:-1]),
         ("binary.csv", b"id,text\n1,go\0od\n"),
@@ -143,3 +143,13 @@ def test_a_blank_line_of_one_column_is_a_row_and_a_nul_byte_has_a_line(write: An
     path = write("odd.csv", "text,label\ngood,1\nb\x00d,0\n")
     with pytest.raises(DataError, match="holds a NUL byte in line 3"):
         look_through(path, 10)
+
+
+@pytest.mark.parametrize("separator", [";", "\t", "|"])
+def test_a_csv_file_may_be_separated_as_excel_writes_it(separator: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(f'text{separator}label\n"good, and{separator}cheap"{separator}1\nbad{separator}0\n')
+    read = read_table(path)
+    assert read.to_dict("list") == {"text": [f"good, and{separator}cheap", "bad"], "label": ["1", "0"]}
+    parts = [part.to_dict("list") for part in look_through(path, 1).parts(1)]
+    assert parts == [{"text": [f"good, and{separator}cheap"], "label": ["1"]}, {"text": ["bad"], "label": ["0"]}]

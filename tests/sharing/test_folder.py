@@ -425,3 +425,16 @@ def test_a_file_where_a_folder_is_expected_is_named(tmp_path: Path) -> None:
     (tmp_path / "reviews.csv").write_text("text,label\n")
     with pytest.raises(AdapterFolderError, match=r"Expected an adapter folder at .*reviews\.csv; there is a file"):
         SentimentLoRA.load(tmp_path / "reviews.csv")
+
+
+def test_a_place_that_takes_no_folder_is_refused_before_anything_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    if Path("/proc").is_dir():  # where nobody may write, whatever the rights say
+        with pytest.raises(
+            AdapterFolderError, match=r"Cannot write to /proc/deep: of /proc, it may not be written to\."
+        ):
+            check_place("/proc/deep")
+    monkeypatch.setattr(Path, "is_mount", lambda path: True)
+    with pytest.raises(
+        AdapterFolderError, match=r"is where a disk is mounted, and cannot be replaced\. Name a folder in"
+    ):
+        check_place("output")

@@ -25,7 +25,7 @@ _TOLD = re.compile(r"(\(--[a-z-]+) on the command line\)")
 _TWICE = re.compile(r"(--[a-z0-9-]+)((?: '[^']*'| [\w.=,-]+)?) \(\1((?: [^()]+)?)\)")
 
 # What an option is called in Python, where that is something else.
-_IN_PYTHON = {"base": "base_model", "tokenizer": "base_model", "checkpoints": "output_dir"}
+_IN_PYTHON = {"base": "base_model", "tokenizer": "base_model", "checkpoints": "output_dir", "target": "output"}
 _FLAGS_IN_PYTHON = {"freeze_head": "train_head=False"}
 
 

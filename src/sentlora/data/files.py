@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+from sentlora.data.headers import check_names
 from sentlora.data.parquet import read_parquet
 from sentlora.data.text import first_line, replace_lone_surrogates
 from sentlora.errors import DataError
@@ -97,6 +98,8 @@ def check_is_table(path: Path) -> None:
         )
     if not is_there(path, Path.is_file):
         shown = str(path) if len(str(path)) <= 200 else f"{str(path)[:200]}…"
+        if is_there(path, Path.is_dir):
+            raise DataError(f"{shown!r} is a folder. Name a file.")
         raise DataError(f"There is no file {shown!r}. Check the name, and the folder you are in.")
 
 
@@ -169,24 +172,26 @@ def delimiter_of(path: Path, header: str) -> str:
     """Return what separates the cells of a CSV or TSV file.
 
     Args:
-        path: The file; its suffix decides.
+        path: The file. One that ends in .csv may be separated by semicolons, as Excel writes where the comma is the
+            decimal sign, by tabs or by bars, if there is no comma in its first line.
         header: Its first line that is not blank.
 
     Raises:
-        DataError: If the line is separated by something else, or is JSON.
+        DataError: If the line is separated by something else, or is JSON, or two columns have one name.
     """
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
     header = header.strip()
     if _is_json(header) or header in ("[", "{"):
         raise mismatch(path, "JSON")
     if delimiter not in header:
-        other = next((found for found in _DELIMITERS if found in header), None)
-        if other is not None:
+        other = next((found for found in _DELIMITERS if found in header), delimiter)
+        if other != delimiter and delimiter == "\t":
             raise DataError(
-                f"The file {path.name!r} ends in {path.suffix}, which is separated by {_DELIMITERS[delimiter]}; found "
-                f"a first line separated by {_DELIMITERS[other]}: {header[:80]!r}. Rename the file; or, in "
-                f"Python, read it yourself and pass the DataFrame: pandas.read_csv({path.name!r}, sep={other!r})."
+                f"The file {path.name!r} ends in {path.suffix}, which is separated by tabs; found a first line "
+                f"separated by {_DELIMITERS[other]}: {header[:80]!r}. Rename it, so that it ends in .csv."
             )
+        delimiter = other
+    check_names(path.name, header, delimiter)
     return delimiter
 
 

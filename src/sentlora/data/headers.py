@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
@@ -54,6 +55,23 @@ class UsualColumns:
 
 
 NONE_USUAL = UsualColumns()
+
+
+def check_names(name: str, header: str, delimiter: str) -> None:
+    """Refuse a file with two columns of one name: which of them is meant cannot be told.
+
+    Args:
+        name: Of the file.
+        header: Its first line.
+        delimiter: What separates its cells.
+
+    Raises:
+        DataError: Names the column.
+    """
+    names = [cell.strip() for cell in next(csv.reader([header], delimiter=delimiter), [])]
+    twice = next((cell for cell in names if cell and names.count(cell) > 1), None)
+    if twice is not None:
+        raise DataError(f"The file {name!r} has {names.count(twice)} columns called {twice!r}. Rename all but one.")
 
 
 def find_columns(

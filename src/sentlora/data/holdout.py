@@ -67,7 +67,7 @@ def with_validation(
         if rows < 2:
             raise DataError(
                 f"The class {_class_name(train, int(label), names)} has only {rows} row in 'train'; at least 2 are "
-                "needed, one to train on and one for the validation split. Add rows, or pass a 'validation' split of "
+                "needed, one to train on and one for the validation split. Add rows, or pass validation= rows of "
                 "your own."
             )
     single = occurs_once(train["text"])

@@ -100,7 +100,7 @@ def check_ranks(model: Any, ranks: Mapping[str, int], variant: str) -> None:
         if rank > most:
             raise TargetError(
                 f"A rank goes up to the smaller side of its matrix, which is {most:,} for {name!r}; found {rank:,}. "
-                "Lower r, or the rank in rank_pattern."
+                "Lower r, or the rank in rank_pattern=."
             )
 
 

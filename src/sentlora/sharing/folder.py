@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import errno
 import hashlib
-import os
 import stat
+import tempfile
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,10 +153,11 @@ def check_place(path: str | Path, kind: FolderKind = ADAPTER) -> Path:
             did not write lie in it.
     """
     final = Path(path).expanduser().resolve()
-    if not final.exists():
-        _check_parent(final)
-        return final
-    _check_ours(final, final, kind)
+    if final.is_mount():
+        raise AdapterFolderError(f"{final} is where a disk is mounted, and cannot be replaced. Name a folder in it.")
+    if final.exists():
+        _check_ours(final, final, kind)
+    _check_parent(final)
     return final
 
 
@@ -179,9 +180,12 @@ def _check_ours(place: Path, final: Path, kind: FolderKind) -> None:
 def _check_parent(final: Path) -> None:
     """Refuse a place below a file, or below a folder that may not be written to."""
     above = next(parent for parent in final.parents if parent.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+    try:
+        with tempfile.TemporaryDirectory(prefix=".sentlora-", dir=above):  # to ask for the right tells too little
+            pass
+    except OSError as error:
         why = "it may not be written to" if above.is_dir() else "it is a file"
-        raise AdapterFolderError(f"Cannot write to {final}: of {above}, {why}. Choose another folder.")
+        raise AdapterFolderError(f"Cannot write to {final}: of {above}, {why}. Choose another folder.") from error
 
 
 def _names(folder: Path) -> set[str]:
