@@ -25,6 +25,12 @@ SECTIONS: tuple[tuple[str, str, str], ...] = (
         "IMDb reviews, cut to 256 tokens, otherwise as above. Most fill the 256 tokens, so there is little padding to "
         "save; taking a batch in parts of 1,024 tokens keeps the activations in the cache.",
     ),
+    (
+        "training_accuracy_table",
+        "Training: accuracy",
+        "What the ways to batch, and bfloat16, cost in accuracy: the SST-2 validation sentences after one epoch of "
+        "4,000 phrases, three seeds each.",
+    ),
     ("prediction_speed_mixed", "Prediction: short and long texts", MIXED),
     ("prediction_speed_imdb", "Prediction: long texts", "IMDb reviews alone, otherwise as above."),
     (
@@ -47,9 +53,14 @@ SECTIONS: tuple[tuple[str, str, str], ...] = (
         "`cache_prefix=True`.",
     ),
     (
-        "multi_adapter_5_all_at_once",
+        "multi_adapter_5_at_once",
         "Many adapters over one base",
-        "Texts in turn for five adapters.",
+        "Texts in turn for five adapters, all at once.",
+    ),
+    (
+        "multi_adapter_5_in_requests_of_8",
+        "Many adapters over one base: requests",
+        "The same in requests of eight texts, as a service gets them.",
     ),
     (
         "scaling",

@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import t as student
 
-from harness import output_folder
-from results_out import show
+from harness import output_folder, report_tables
 from rows_file import RowsFile
 from sentlora import SentimentLoRA
 from sentlora.data.lookup import get_recipe
@@ -63,7 +62,8 @@ def accuracy(args: Namespace) -> None:
         for name, way in ways.items():
             found[name].append(kept.get(f"{name}, {n} rows, seed {seed}", partial(row, way, seed))["accuracy"])
     title = f"SST-2 validation accuracy after one epoch of {n - HELD_OUT:,} rows, {seeds} seeds"
-    show(f"{title}; most frequent class {majority:.4f}", accuracy_table(found))
+    tables = {f"{title}; most frequent class {majority:.4f}": accuracy_table(found)}
+    report_tables("training_accuracy_table", tables, folder, accuracies=found)
     if not args.smoke and min(min(values) for values in found.values()) < majority + LEARNED:
         print(f"Nothing to compare: a run has not come {LEARNED} above the most frequent class.")
 

@@ -103,7 +103,9 @@ class SentimentConfig:
         try:
             data = parse_json(text)
         except ValueError as error:
-            raise AdapterFolderError(f"{where} is not valid JSON: {error}. Save the adapter, or copy the whole folder, again.") from error
+            raise AdapterFolderError(
+                f"{where} is not valid JSON: {error}. Save the adapter, or copy the whole folder, again."
+            ) from error
         if not isinstance(data, dict):
             raise AdapterFolderError(f"{where} should hold a JSON object; found {type(data).__name__}.")
         version = data.pop("schema_version", None)
@@ -115,7 +117,9 @@ class SentimentConfig:
         names = {f.name for f in dataclasses.fields(cls)}
         required = {"base_model", "labels", "max_length"}
         if missing := sorted(required - set(data)):
-            raise AdapterFolderError(f"{where} lacks the field {missing[0]!r}. Save the adapter, or copy the whole folder, again.")
+            raise AdapterFolderError(
+                f"{where} lacks the field {missing[0]!r}. Save the adapter, or copy the whole folder, again."
+            )
         if unknown := sorted(set(data) - names):
             raise AdapterFolderError(f"{where} has a field unknown to this sentlora: {unknown[0]!r}. Update sentlora.")
         _check_fields(data, where)
