@@ -148,7 +148,7 @@ def measure(args: argparse.Namespace) -> None:
             files.append(in_a_fresh_process("score", adapter, str(path), f"{folder}/{n}-scored.csv"))
             path.unlink()
         sizes = () if args.smoke else TRAINING
-        training = [in_a_fresh_process("train", str(n), f"{folder}/training") for n in sizes]
+        training = [in_a_fresh_process("train", str(n), f"{folder}/training-{n}") for n in sizes]
     cells = [["rows", "seconds per 1,000", "texts/s", "peak, MiB", "of it before, MiB"]]
     for row in files:
         rate = row["rows"] / row["seconds"]
