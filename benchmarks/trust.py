@@ -116,7 +116,7 @@ def verdict(row: Row) -> tuple[bool, bool]:
 
 def run(args: argparse.Namespace) -> None:
     """Measure every seed that is missing, then print the table."""
-    parts = three_parts(80, 60, 60) if args.smoke else three_parts(TRAIN, VALIDATION, None)
+    parts = three_parts(80, 120, 60) if args.smoke else three_parts(TRAIN, VALIDATION, None)
     if parts is None:
         return
     folder = output_folder(args)
