@@ -113,7 +113,11 @@ def test_lone_surrogates_in_json_are_repaired(tmp_path: Path) -> None:
             "Expected one JSON object per line in 'a.jsonl'; found '[{\"text\": \"a\"}]' in line 1",
         ),
         ("a.json", b"[1, 2]", "Expected a list of objects in 'a.json'; found JSON of another shape"),
-        ("a.csv", b"text,label, text\na,1,b\n", "The file 'a.csv' has 2 columns called 'text'. Rename all but one"),
+        (
+            "a.csv",
+            b"text,label, text\na,1,b\n",
+            "Two columns are called 'text' in the file 'a.csv'; rename one of them",
+        ),
         ("a.tsv", b"text,label\na,1\n", "separated by tabs; found a first line separated by commas: 'text,label'"),
         ("a.csv", b"text,label\nwell, no,1\n", "cannot be read as .csv"),
         (

@@ -166,12 +166,12 @@ def test_a_file_that_is_no_use_is_refused_in_words(watched: Watched) -> None:
     page.click("#sl-score")
     expect(page.get_by_text("There is no file yet. Upload one first.")).to_be_visible()
     named: Any = {
-        "name": "<img src=x onerror=window.hacked=5>.csv",
-        "mimeType": "text/csv",
-        "buffer": b"<b>a</b>;c\n1;2\n",
+        "name": "<img src=x onerror=window.hacked=5>.tsv",
+        "mimeType": "text/tab-separated-values",
+        "buffer": b"<b>a</b>,c\n1,2\n",
     }
     page.set_input_files("#sl-upload input[type=file]", named)
-    expect(page.get_by_text("separated by semicolons: '<b>a</b>;c'")).to_be_visible()
+    expect(page.get_by_text("separated by commas: '<b>a</b>,c'")).to_be_visible()
 
 
 def test_a_file_of_fifty_megabytes_is_refused(watched: Watched, tmp_path: Path) -> None:

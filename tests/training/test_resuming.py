@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,14 @@ SETTINGS: dict[str, Any] = {
     "max_length": 32,
     "verbose": False,
 }
+
+
+@pytest.fixture(autouse=True)
+def keys_are_heard() -> Iterator[None]:
+    """Ctrl-C as a terminal has it: programs that a shell starts in the background are told to ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

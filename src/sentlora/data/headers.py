@@ -68,10 +68,13 @@ def check_names(name: str, header: str, delimiter: str) -> None:
     Raises:
         DataError: Names the column.
     """
-    names = [cell.strip() for cell in next(csv.reader([header], delimiter=delimiter), [])]
+    try:
+        names = [cell.strip() for cell in next(csv.reader([header], delimiter=delimiter), [])]
+    except csv.Error:  # who reads the file says what is wrong
+        return
     twice = next((cell for cell in names if cell and names.count(cell) > 1), None)
     if twice is not None:
-        raise DataError(f"The file {name!r} has {names.count(twice)} columns called {twice!r}. Rename all but one.")
+        raise DataError(f"Two columns are called {twice!r} in the file {name!r}; rename one of them.")
 
 
 def find_columns(

@@ -181,7 +181,7 @@ def _check_parent(final: Path) -> None:
     """Refuse a place below a file, or below a folder that may not be written to."""
     above = next(parent for parent in final.parents if parent.exists())
     try:
-        with tempfile.TemporaryDirectory(prefix=".sentlora-", dir=above):  # to ask for the right tells too little
+        with tempfile.TemporaryFile(dir=above):  # to ask for the right tells too little
             pass
     except OSError as error:
         why = "it may not be written to" if above.is_dir() else "it is a file"
