@@ -16,7 +16,6 @@ import shutil
 import signal
 import sys
 import tempfile
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -32,6 +31,7 @@ import torch
 from transformers import TrainerCallback, TrainingArguments
 
 import sentlora.sentiment_lora as facade
+from forks import ended, fork
 from sentlora.errors import CheckpointError
 from sentlora.training.arguments import has_checkpoint
 from sentlora.training.checkpoints import checkpoints_in, fault_of
@@ -154,21 +154,8 @@ def watch(folder: Path, clock: Clock) -> None:
 
 
 def forked(work: Callable[[], None]) -> int:
-    """Do something in a copy of this process; return its exit status, or the negative number of what killed it."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    process = os.fork()
-    if process == 0:
-        status = 1
-        try:
-            work()
-            status = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            sys.stderr.flush()
-            os._exit(status)
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    """Do something in a copy of this process, and return how it ended."""
+    return ended(fork(work, seconds=0))
 
 
 class Bench:

@@ -22,6 +22,7 @@ from typing import Any
 
 from datasets import Dataset, DatasetDict
 
+from forks import ended, fork
 from sentlora.config import SentimentConfig
 from sentlora.data.cache import read_prepared, write_prepared
 from sentlora.labels import LabelMap
@@ -46,7 +47,6 @@ CALLS = (
     *("mkdir", "mkdirat", "rename", "renameat", "renameat2", "unlink", "unlinkat", "rmdir", "copy_file_range"),
 )
 _EVENTS = ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.chmod", "os.truncate", "shutil.rmtree", "fcntl.flock")
-_SECONDS = 60
 _CONFIG = SentimentConfig(base_model="some/base", labels=LabelMap(("negative", "positive")), max_length=64)
 
 
@@ -197,30 +197,6 @@ def traced(call: str, number: int, work: Callable[[], object]) -> bool:
     tracer.wait()
     assert status_of_it in (0, -signal.SIGKILL), status_of_it
     return status_of_it != 0
-
-
-def fork(work: Callable[[], object]) -> int:
-    """Do something in a copy of this process, for a minute at most; return its number."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    process = os.fork()
-    if process == 0:
-        status = 1
-        try:
-            signal.alarm(_SECONDS)
-            work()
-            status = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            sys.stderr.flush()
-            os._exit(status)
-    return process
-
-
-def ended(process: int) -> int:
-    """Wait for a process; return its exit status, or the negative number of the signal that killed it."""
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 
 
 def fault_after_kill(case: Case, place: Path, before: str | None, *, stays: bool = False) -> str | None:

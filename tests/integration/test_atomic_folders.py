@@ -28,6 +28,7 @@ _SPEC = importlib.util.spec_from_file_location("benchmarks_torn", _PLACE)
 assert _SPEC is not None and _SPEC.loader is not None
 torn: Any = importlib.util.module_from_spec(_SPEC)
 sys.modules["benchmarks_torn"] = torn
+sys.path.append(str(_PLACE.parent))  # where the script finds its neighbours
 _SPEC.loader.exec_module(torn)
 
 
