@@ -104,15 +104,18 @@ def section(about: Section, result: Result) -> str:
     parts = [f"## {about.title}", about.words, f"```sh\n{result['command']}\n```"]
     if "ways" in result:
         where += f"; {len(result['ways'][0]['rounds'])} rounds"
-        parts += [
-            f"![{about.title}: bars]({PICTURES}/{about.name}.svg#only-light)"
-            f"![{about.title}: bars]({PICTURES}/{about.name}-dark.svg#only-dark)",
-            markdown(table(result)),
-        ]
+        parts += [_picture(about, "bars"), markdown(table(result))]
         parts += [markdown(ratios(result))] if result["ratios"] else []
     for title, rows in result.get("tables", {}).items():
         parts += [f"{title}:", markdown(rows)]
+    if "curve" in result:
+        parts.append(_picture(about, "curve"))
     return "\n\n".join([*parts, f"<small>{where}</small>"]) + "\n"
+
+
+def _picture(about: Section, what: str) -> str:
+    place = f"{PICTURES}/{about.name}"
+    return f"![{about.title}: {what}]({place}.svg#only-light)![{about.title}: {what}]({place}-dark.svg#only-dark)"
 
 
 def page(results: Mapping[str, Result], about: Sequence[Section]) -> str:
@@ -127,8 +130,25 @@ def page(results: Mapping[str, Result], about: Sequence[Section]) -> str:
 
 
 def draw(result: Result, path: Path, *, dark: bool) -> None:
-    """Draw the ways of a result as bars with whiskers."""
-    ways = result["ways"]
+    """Draw a result, as bars or as a curve; nothing where it has tables alone."""
+    if "ways" in result:
+        _save(_bars(result["ways"], result["unit"], dark=dark), path, dark=dark)
+    elif "curve" in result:
+        _save(_curve(result["curve"], dark=dark), path, dark=dark)
+
+
+def _curve(curve: Mapping[str, Any], *, dark: bool) -> Any:
+    ax = new_axes(_WIDTH, 2.8)
+    ax.plot(curve["x"], curve["y"], color=theme_of(dark).colours[0])
+    ax.set_ylim(0, 1.25 * max(curve["y"]))
+    ax.set_xlim(0, max(curve["x"]))
+    ax.set_xlabel(curve["x_label"])
+    ax.set_ylabel(curve["y_label"])
+    return ax
+
+
+def _bars(ways: Sequence[Mapping[str, Any]], unit: str, *, dark: bool) -> Any:
+    """Draw each way as a bar with a whisker from its slowest round to its fastest."""
     theme = theme_of(dark)
     ax = new_axes(_WIDTH, 0.9 + 0.46 * len(ways))
     places = range(len(ways))
@@ -141,7 +161,11 @@ def draw(result: Result, path: Path, *, dark: bool) -> None:
     ax.set_yticks(places, [row["way"] for row in ways])
     ax.invert_yaxis()
     ax.set_xlim(0, 1.14 * max(row["max"] for row in ways))
-    ax.set_xlabel(result["unit"])
+    ax.set_xlabel(unit)
+    return ax
+
+
+def _save(ax: Any, path: Path, *, dark: bool) -> None:
     ax.spines[["top", "right"]].set_visible(False)
     paint(ax, dark=dark)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -168,7 +192,7 @@ def main() -> int:
         print(f"{PAGE}: " + ("up to date" if same else "out of date; run: python benchmarks/page.py"))
         return 0 if same else 1
     for one in about:
-        if "ways" in results.get(one.name, {}):
+        if one.name in results:
             draw(results[one.name], DOCS / PICTURES / f"{one.name}.svg", dark=False)
             draw(results[one.name], DOCS / PICTURES / f"{one.name}-dark.svg", dark=True)
     place.write_text(text, encoding="utf-8")

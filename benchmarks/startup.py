@@ -3,7 +3,8 @@
     python benchmarks/startup.py
 
 Each is a process of its own, in turn, round by round; the files are in the cache of the operating system after the
-first. Below the medians stands where the time of the last goes: what its imports take, package by package, as
+first. Where bitsandbytes is installed (an extra, which peft imports if it is there) the last is repeated without it.
+Below the medians stands where the time of `sentlora predict` goes: what its imports take, package by package, as
 ``python -X importtime`` counts it (which makes them slower by a fifth or so), and what is left for loading and scoring.
 """
 
@@ -17,10 +18,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from importlib.util import find_spec
 
 from harness import options, output_folder, report_tables, spread
 
-GOALS = {"import sentlora": 0.2, "sentlora --help": 0.5, "sentlora predict": 6.0}
+PREDICT, WITHOUT = "sentlora predict", "sentlora predict, without bitsandbytes"
+GOALS = {"import sentlora": 0.2, "sentlora --help": 0.5, PREDICT: 6.0, WITHOUT: 6.0}
+# What stands here as None is not found by those who look whether it is installed.
+_HIDDEN = "import sys; sys.modules['bitsandbytes'] = None; from sentlora.cli import main; main()"
 _IMPORT = re.compile(r"import time:\s+(\d+) \|\s+\d+ \|\s+([\w.]+)")
 _SHOWN_PACKAGES = 10
 
@@ -36,11 +41,14 @@ def new_adapter(folder: str) -> str:
 
 def commands(adapter: str) -> dict[str, list[str]]:
     """Return what is run, by its name."""
+    predict = ["predict", adapter, "one text", "--quiet"]
+    without = {WITHOUT: ["-c", _HIDDEN, *predict]} if find_spec("bitsandbytes") else {}
     return {
         "python alone": ["-c", "pass"],
         "import sentlora": ["-c", "import sentlora"],
         "sentlora --help": ["-m", "sentlora.cli", "--help"],
-        "sentlora predict": ["-m", "sentlora.cli", "predict", adapter, "one text", "--quiet"],
+        PREDICT: ["-m", "sentlora.cli", *predict],
+        **without,
     }
 
 
@@ -96,7 +104,7 @@ def measure(args: argparse.Namespace) -> None:
                 )
                 if number:
                     figures[name].append(seconds)
-        imports = imports_of(runs["sentlora predict"])
+        imports = imports_of(runs[PREDICT])
     tables = {
         "Seconds from a cold start": table(figures),
         "Where the time of `sentlora predict` goes": import_table(imports),

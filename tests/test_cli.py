@@ -151,6 +151,16 @@ def test_a_command_looks_for_garbage_seldom_and_leaves_the_collector_as_it_was(
     assert gc.get_threshold() == before
 
 
+def test_a_command_that_ends_looks_for_no_garbage_once_more() -> None:
+    # What is registered first is called last.
+    script = (
+        "import atexit, gc, sys; atexit.register(lambda: print('kept', gc.get_freeze_count() > 1000)); "
+        "sys.argv[1:] = ['--version']; from sentlora.cli import main; main()"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ran.stdout.splitlines()[-1] == "kept True"
+
+
 class _Writer:
     """Stands in for a classifier that writes its answers, of which only the first is a label."""
 

@@ -71,10 +71,20 @@ def test_the_plot_of_the_same_figures_is_the_same_file(page, result, tmp_path):
     assert (tmp_path / "demo.svg").read_bytes() != drawn[0]
 
 
+def test_a_curve_stands_behind_its_tables(page, result, tmp_path):
+    pytest.importorskip("matplotlib")
+    del result["ways"], result["ratios"]
+    result["curve"] = {"x": [0, 1, 2], "y": [700.0, 800.0, 790.0], "x_label": "minutes", "y_label": "memory, MiB"}
+    text = page.page({"demo": result}, [page.Section("demo", "A demonstration", "")])
+    assert text.index("| 1 | 2 |") < text.index("](pictures/speed/demo.svg#only-light)")
+    page.draw(result, tmp_path / "demo.svg", dark=False)
+    assert "memory, MiB" in (tmp_path / "demo.svg").read_text(encoding="utf-8")
+
+
 def test_the_page_of_the_documentation_is_the_one_that_the_results_make(page):
     results = page.read_results(page.PUBLISHED)
     made = page.page(results, page.sections())
     assert (page.DOCS / page.PAGE).read_text(encoding="utf-8") == made, "run: python benchmarks/page.py"
     for one in page.sections():
-        if "ways" in results.get(one.name, {}):
+        if {"ways", "curve"} & set(results.get(one.name, {})):
             assert (page.DOCS / page.PICTURES / f"{one.name}.svg").is_file()

@@ -5,6 +5,7 @@ Everything heavy is imported inside the commands, so that ``--help`` answers at 
 
 from __future__ import annotations
 
+import atexit
 import gc
 import sys
 
@@ -22,6 +23,8 @@ def main() -> None:
     # Python looks for garbage after every 700 new objects (2,000 from 3.12 on). A command imports torch, transformers
     # and peft, whose hundreds of thousands stay, so most of that would be in vain.
     gc.set_threshold(100_000, 20, 100)
+    # When Python ends, it looks for garbage among them once more, for a second or two, before it gives back all of it.
+    atexit.register(gc.freeze)
     try:
         app()
     except KeyboardInterrupt:
