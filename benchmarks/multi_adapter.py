@@ -186,7 +186,7 @@ def measure(args: argparse.Namespace) -> int:
     if texts is None:
         return 0
     status = 0
-    for n in (2,) if args.smoke else (2, 5):
+    for n in (2,) if args.smoke else args.adapters:
         with tempfile.TemporaryDirectory() as root:
             folders = adapter_folders(Path(root), args.base, n, args.max_length)
             multi = MultiAdapter(folders, verbose=False)
@@ -228,6 +228,7 @@ def measure(args: argparse.Namespace) -> int:
 def main() -> int:
     """Read the options and measure."""
     parser = options(__doc__, rounds=5)
+    parser.add_argument("--adapters", type=int, nargs="+", default=[2, 5], help="how many (2, then 5)")
     parser.add_argument("--texts", type=int, default=160, help="texts in a round (160)")
     parser.add_argument("--max-length", type=int, default=256, help="tokens a text is cut to (256)")
     parser.add_argument("--base", default="minilm", help="base model (minilm)")

@@ -70,6 +70,12 @@ SECTIONS: tuple[tuple[str, str, str], ...] = (
         "is the memory that the process of the largest file held, from the first row to the last.",
     ),
     (
+        "ray_predict",
+        "Many workers",
+        "`sentlora predict --engine ray` with one worker and with two, each on one core: the whole call, with the "
+        "check of the files and the loading of the model. Then a run in which a worker is killed.",
+    ),
+    (
         "startup",
         "From a cold start",
         "Each a process of its own. `sentlora predict` labels one text with an adapter over minilm; nearly all its "

@@ -20,7 +20,7 @@ from sentlora.model.classification import ClassificationObjective
 from sentlora.sharing.folder import file_hash
 
 TEXTS = ["good great film", "bad dull", "the plot was awful and dull " * 4, "", "great fun music", "a bad end"] * 2
-MANY = TEXTS * 30  # more than a batch of 1,024 tokens for each of two adapters
+MANY = TEXTS * 60  # more than two batches of 1,024 tokens for each of two adapters
 PAIR = LabelMap(("negative", "positive"))
 STARS = LabelMap.of([1, 2, 3])
 
@@ -106,7 +106,7 @@ def test_few_texts_of_like_adapters_share_a_batch_and_many_are_merged(
         assert batches == [{"default", "adapter_1"}]
         assert merged == []
         batches.clear()
-        multi.predict(MANY, adapter=["films"] * 180 + ["shop"] * 180)
+        multi.predict(MANY, adapter=["films"] * 360 + ["shop"] * 360)
         assert len(batches) >= 2
         assert not any(batches)
         assert merged == [True, True]

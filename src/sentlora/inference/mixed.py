@@ -1,7 +1,7 @@
 """Several adapters over one base model: each text is scored by the adapter that it is meant for.
 
 There are two ways, and both give what each adapter would give alone. Few texts of several adapters share their batches,
-in which `peft` adds to each row the matrices of its adapter. Where the texts of one adapter fill half a batch or more,
+in which `peft` adds to each row the matrices of its adapter. Where the texts of one adapter fill two batches or more,
 that adapter is merged for as long as they are scored, and so costs nothing but the merging.
 """
 
@@ -26,6 +26,8 @@ from sentlora.model.token_batches import token_batches
 
 # Of English, roughly: enough to tell a handful of texts from a batch.
 _CHARACTERS_PER_TOKEN = 4
+# Merging and putting the weights back took as long as 1,000 to 1,500 tokens of minilm lose where it is not merged.
+_BATCHES_TO_MERGE_FOR = 2
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,8 @@ class AdapterPredictor(Predictor):
 
     def pays_to_merge(self, texts: Sequence[str]) -> bool:
         """Tell whether there are so many texts that merging takes less time than it saves."""
-        return sum(len(text) for text in texts) > _CHARACTERS_PER_TOKEN * self.tokens_per_batch / 2
+        enough = _CHARACTERS_PER_TOKEN * self.tokens_per_batch * _BATCHES_TO_MERGE_FOR
+        return sum(len(text) for text in texts) > enough
 
 
 def scores(model: Any, asked: Sequence[Asked], *, verbose: bool = True) -> list[np.ndarray]:

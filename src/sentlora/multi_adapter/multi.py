@@ -36,7 +36,7 @@ class MultiAdapter:
     may differ in all of these, in rank and in targets; they have in common the base model, its precision, and the kind
     of adapter (LoRA of any variant; or (IA)³, which do not mix).
 
-    Adapters of one number of labels share batches. Where the texts of one adapter fill half a batch or more, it is
+    Adapters of one number of labels share batches. Where the texts of one adapter fill two batches or more, it is
     merged into the base weights while they are scored. Threads may share a MultiAdapter; they take turns.
 
     Examples:
