@@ -23,6 +23,8 @@ def fork(work: Callable[[], object], seconds: int = 60) -> int:
         status = 1
         try:
             signal.alarm(seconds)
+            # A shell has what it starts in the background ignore Ctrl-C, which would go on here.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             work()
             status = 0
         except BaseException:
