@@ -100,3 +100,30 @@ def test_one_in_a_hundred_is_a_few_and_more_is_not(recipe: Recipe) -> None:
                 refuse_leaks(data, [("test", test)], verbose=False)
         else:
             refuse_leaks(data, [("test", test)], verbose=False)
+
+
+def with_labels(ids: list[int], names: tuple[str, ...]) -> SentimentData:
+    rows = {"text": [f"text number {i}" for i in range(len(ids))], "label": [names[i] for i in ids]}
+    return read_data(DatasetDict(train=Dataset.from_dict(rows)), labels=names, verbose=False)
+
+
+def test_rows_of_one_class_are_refused_although_another_is_named() -> None:
+    words = (
+        r"^All 4 training rows have the label 'good'; there is nothing to tell it from\. Add rows of another class\.$"
+    )
+    with pytest.raises(DataError, match=words):
+        inspect_rows(with_labels([1, 1, 1, 1], ("bad", "good")), [])
+
+
+@pytest.mark.parametrize(
+    ("ids", "line"),
+    [
+        ([0, 1, 0, 1], "Note: The class 'none' has no row in 'train', so it will not be learned."),
+        ([0, 2, 0, 2], "Note: The class 'good' has no row in 'train', so it will not be learned."),
+        ([0, 1, 2, 1], None),
+    ],
+)
+def test_a_class_without_a_row_is_named(ids: list[int], line: str | None, capsys: pytest.CaptureFixture[str]) -> None:
+    inspect_rows(with_labels(ids, ("bad", "good", "none")), [])
+    said = [told for told in capsys.readouterr().err.splitlines() if "no row" in told]
+    assert said == ([] if line is None else [line])

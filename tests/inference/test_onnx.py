@@ -241,7 +241,7 @@ def test_int8_without_labelled_texts_is_called_unproven(fitted: SentimentLoRA, t
     loud.export(tmp_path / "graph", format="onnx", quantize="int8")
     words = (
         "what int8 costs was looked at on random words only, and the limit of 2% changed labels was not applied. Pass "
-        "labelled texts of your own"
+        "a hundred or more labelled texts of your own with texts= (--texts FILE)."
     )
     assert words in capsys.readouterr().err
 

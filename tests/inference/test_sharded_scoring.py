@@ -163,6 +163,9 @@ def test_shards_that_are_whole_are_kept_and_damaged_ones_are_not(folder: Path, t
     assert pd.read_parquet(tmp_path / "out")["id"].tolist() == [str(row) for row in range(5003)]
     with output_folder(plan.output, made_of(plan, 2000), resume=True) as complete:
         assert complete
+    words = r"^The output 'out' is there, and finished\. Name another, or delete '"
+    with pytest.raises(ConfigError, match=words), output_folder(plan.output, made_of(plan, 2000), resume=False):
+        pass
 
 
 def test_an_output_is_gone_on_with_only_if_it_is_the_same(folder: Path, tmp_path: Path) -> None:

@@ -67,8 +67,8 @@ def with_validation(
         if rows < 2:
             raise DataError(
                 f"The class {_class_name(train, int(label), names)} has only {rows} row in 'train'; at least 2 are "
-                "needed, one to train on and one for the validation split. Add rows, or pass validation= rows of "
-                "your own."
+                "needed, one to train on and one for the validation split. Correct the label if it is mistyped; else "
+                "add rows, or pass validation= rows of your own."
             )
     single = occurs_once(train["text"])
     copies_only = [int(label) for label in np.unique(labels) if not single[labels == label].any()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from datasets import Dataset
 
@@ -10,6 +10,7 @@ from sentlora.console import say
 from sentlora.data.columns import SentimentData
 from sentlora.data.leaks import Keys, Leak, find_leak, keys_of, refuse
 from sentlora.data.profile import Rows, profile_rows, remarks
+from sentlora.errors import DataError
 
 HeldOut = tuple[str, Dataset]
 
@@ -36,9 +37,11 @@ def inspect_rows(
         verbose: Print notices.
 
     Raises:
-        DataError: If a held-out text is among the training rows, and neither allowed nor the recipe's own.
+        DataError: If a held-out text is among the training rows, and neither allowed nor the recipe's own; or if all
+            training rows have one label.
     """
     train = data.split("train")
+    _check_classes(train["label"][:], data.labels.names, verbose=verbose)
     texts = train["text"][:]
     keys = keys_of(texts)
     refuse_leaks(data, held_out, allow_leaks=allow_leaks, verbose=verbose, keys=keys)
@@ -46,6 +49,20 @@ def inspect_rows(
         rows = Rows("train", texts, train["label"][:], keys)
         for line in remarks(profile_rows(rows, data.labels.names), weighted=weighted):
             say(f"Note: {line}")
+
+
+def _check_classes(ids: Sequence[int], names: Sequence[str], *, verbose: bool) -> None:
+    """Refuse rows of one class, as classes that are only named cannot be learned; say which of several have none."""
+    there = set(ids)
+    if len(there) == 1:
+        raise DataError(
+            f"All {len(ids):,} training rows have the label {names[next(iter(there))]!r}; there is nothing to tell it "
+            "from. Add rows of another class."
+        )
+    if none := [name for i, name in enumerate(names) if i not in there]:
+        are = "The class {} has" if len(none) == 1 else "The classes {} have"
+        shown = are.format(", ".join(map(repr, none)))
+        say(f"Note: {shown} no row in 'train', so it will not be learned.", verbose=verbose)
 
 
 def refuse_leaks(

@@ -148,15 +148,17 @@ def _begun(output: Place, made: Mapping[str, Any], *, resume: bool) -> bool:
         _write_manifest(output, made, complete=False)
         return False
     manifest = _read_manifest(output)
-    state = "a finished" if manifest["complete"] else "an unfinished"
+    state = "finished" if manifest["complete"] else "unfinished"
+    if not resume and manifest["complete"]:
+        raise ConfigError(f"The output {output.name!r} is there, and finished. Name another, or {anew}.")
     if not resume:
         raise ConfigError(
-            f"There is {state} {output.name!r}. Go on with resume=True (--resume on the command line), or {anew}."
+            f"There is an unfinished {output.name!r}. Go on with resume=True (--resume on the command line), or {anew}."
         )
     changed = [name for name, value in made.items() if manifest["made_of"].get(name) != value]
     if changed:
         raise ConfigError(
-            f"The rows of the {state.split()[1]} {output.name!r} were not made with the same {' and '.join(changed)}. "
+            f"The rows of the {state} {output.name!r} were not made with the same {' and '.join(changed)}. "
             f"Go on with what it was begun with, or {anew}."
         )
     return bool(manifest["complete"])

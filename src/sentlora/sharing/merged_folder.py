@@ -179,7 +179,7 @@ def _notes(config: SentimentConfig, report: ExportReport, tolerance: float | str
         if not report.own_texts and tolerance == "default":
             limit = f", and the limit of {LABEL_TOLERANCE:.0%} changed labels was not applied"
         notes.append(
-            f"what {report.quantize} costs was looked at on {few} only{limit}. Pass labelled texts of your own, a "
-            "hundred or more: texts=... (--texts FILE)."
+            f"what {report.quantize} costs was looked at on {few} only{limit}. Pass a hundred or more "
+            "labelled texts of your own with texts= (--texts FILE)."
         )
     return notes
