@@ -73,7 +73,8 @@ SECTIONS: tuple[tuple[str, str, str], ...] = (
         "ray_predict",
         "Many workers",
         "`sentlora predict --engine ray` with one worker and with two, each on one core: the whole call, with the "
-        "check of the files and the loading of the model. Then a run in which a worker is killed.",
+        "check of the files and the loading of the model. Then a run in which a worker is killed, made beside other "
+        "work.",
     ),
     (
         "startup",
