@@ -209,8 +209,18 @@ def test_rows_of_a_parquet_file_that_are_not_there_are_missed_in_parts(
     ROWS.to_parquet(path)
     whole = pq.ParquetFile.iter_batches
     monkeypatch.setattr(pq.ParquetFile, "iter_batches", lambda self, size: list(whole(self, size))[:-1].__iter__())
-    with pytest.raises(DataError, match="is damaged or cut off: 1 of its 3 rows are not there"):
+    with pytest.raises(DataError, match="is damaged or cut off: it counts 3 rows and holds 2"):
         look_through(path, 2)
+
+
+def test_the_footer_of_a_parquet_file_may_count_other_rows_than_there_are(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    ROWS.to_parquet(path)
+    content = path.read_bytes()
+    counted = b"\x16\x06\x19"  # the number of all rows, 3, before the list of row groups
+    assert content.count(counted) == 1
+    path.write_bytes(content.replace(counted, b"\x16\x0f\x19"))  # -8
+    _is_damaged(path)
 
 
 def test_parts_of_a_parquet_file_have_the_types_that_pandas_noted(tmp_path: Path) -> None:

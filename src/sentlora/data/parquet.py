@@ -29,7 +29,19 @@ def read_parquet(path: Path, content: bytes) -> pd.DataFrame:
         DataError: If it is damaged.
     """
     with parquet_faults(path):
-        return frame_of_parquet(pq.read_table(io.BytesIO(content)))
+        table = pq.read_table(io.BytesIO(content))
+        check_count(table.num_rows, pq.read_metadata(io.BytesIO(content)).num_rows)
+        return frame_of_parquet(table)
+
+
+def check_count(found: int, counted: int) -> None:
+    """Compare the rows that a file holds with the number that its footer has for them.
+
+    Raises:
+        ValueError: If they differ.
+    """
+    if found != counted:
+        raise ValueError(f"it counts {counted:,} rows and holds {found:,}")
 
 
 def frame_of_parquet(table: pa.Table) -> pd.DataFrame:

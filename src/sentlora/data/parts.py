@@ -28,7 +28,7 @@ from sentlora.data.files import (
     rows_of_json,
 )
 from sentlora.data.headers import is_texty
-from sentlora.data.parquet import frame_of_parquet, parquet_faults
+from sentlora.data.parquet import check_count, frame_of_parquet, parquet_faults
 from sentlora.data.text import replace_lone_surrogates
 from sentlora.errors import DataError
 
@@ -243,15 +243,14 @@ def _parquet_parts(path: Path, rows: int) -> Iterator[pd.DataFrame]:
         empty = frame_of_parquet(file.schema_arrow.empty_table())
     yield empty
     with pq.ParquetFile(path) as file:
-        batches, left = file.iter_batches(rows), file.metadata.num_rows
+        batches, found = file.iter_batches(rows), 0
         while True:
             with parquet_faults(path):
                 batch = next(batches, None)
-                if batch is None and left:
-                    raise ValueError(f"{left:,} of its {file.metadata.num_rows:,} rows are not there")
                 if batch is None:
+                    check_count(found, file.metadata.num_rows)
                     return
-                left -= len(batch)
+                found += len(batch)
                 # A batch comes without the notes of pandas on the types of the columns.
                 part = frame_of_parquet(
                     pa.Table.from_batches([batch]).replace_schema_metadata(file.schema_arrow.metadata)
