@@ -26,7 +26,8 @@ from sentlora.model.token_batches import token_batches
 
 # Of English, roughly: enough to tell a handful of texts from a batch.
 _CHARACTERS_PER_TOKEN = 4
-# Merging and putting the weights back took as long as 1,000 to 1,500 tokens of minilm lose where it is not merged.
+# In benchmarks/multi_adapter.py merging for a few hundred tokens each time was slower than not to merge; for some
+# thousands it was not.
 _BATCHES_TO_MERGE_FOR = 2
 
 
